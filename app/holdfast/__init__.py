@@ -1,0 +1,1 @@
+"""Holdfast: an algorithmic-trading appliance."""

@@ -1,0 +1,1 @@
+"""Stubs of the native core; a test compares them with the module."""

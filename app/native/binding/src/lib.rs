@@ -1,0 +1,26 @@
+//! The Python module `holdfast._native`: one file per concept, each with a `register`.
+
+mod book;
+mod codes;
+mod decode;
+mod journal;
+mod matching;
+mod orders;
+mod records;
+mod replay;
+mod risk;
+
+use pyo3::prelude::*;
+
+#[pymodule(name = "_native")]
+fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    codes::register(module)?;
+    records::register(module)?;
+    journal::register(module)?;
+    decode::register(module)?;
+    book::register(module)?;
+    risk::register(module)?;
+    orders::register(module)?;
+    matching::register(module)?;
+    replay::register(module)
+}

@@ -1,0 +1,192 @@
+//! Records as frozen Python classes; a record read from a journal also shows its header.
+
+use crate::codes::PyCode;
+use holdfast_records as records;
+use holdfast_records::{AnyRecord, Header, Record};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+/// How a field travels to Python and back.
+trait PyField: Sized + Copy {
+    fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>>;
+    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self>;
+}
+
+macro_rules! integer_fields {
+    ($($type:ty)*) => {$(
+        impl PyField for $type {
+            fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                Ok(self.into_pyobject(py)?.into_any().unbind())
+            }
+            fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+                value.extract()
+            }
+        }
+    )*};
+}
+integer_fields!(u8 i64 u64);
+
+macro_rules! code_fields {
+    ($($(#[$doc:meta])* $name:ident($repr:ty) { $($rest:tt)* })*) => {$(
+        impl PyField for records::$name {
+            fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                PyCode::to_python(self, py)
+            }
+            fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+                PyCode::from_python(value)
+            }
+        }
+    )*};
+}
+records::for_each_code!(code_fields);
+
+impl<const N: usize> PyField for records::Text<N> {
+    fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyString::new(py, self.as_str()).into_any().unbind())
+    }
+    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let text = value.cast::<PyString>()?.to_str()?;
+        Self::new(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} does not fit into {N} bytes")))
+    }
+}
+
+impl PyField for records::Uuid {
+    fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyString::new(py, &self.to_string()).into_any().unbind())
+    }
+    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let text = value.cast::<PyString>()?.to_str()?;
+        Self::parse(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a UUID")))
+    }
+}
+
+/// What the writer of a journal does with a record of any kind.
+pub(crate) trait RecordSink {
+    type Output;
+    fn accept<R: Record>(self, record: &R) -> PyResult<Self::Output>;
+}
+
+macro_rules! field_type {
+    (u8) => { u8 };
+    (i64) => { i64 };
+    (u64) => { u64 };
+    ($name:ident) => { records::$name };
+    ($name:ident $width:literal) => { records::$name<$width> };
+}
+
+macro_rules! define_classes {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal, $version:literal { $($field:ident: $type:ident $(<$width:literal>)?,)* } reserved $reserved:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[pyclass(frozen, module = "holdfast._native")]
+            pub(crate) struct $name {
+                pub(crate) record: records::$name,
+                header: Header,
+            }
+
+            #[pymethods]
+            impl $name {
+                #[classattr]
+                const KIND: u16 = $kind;
+                #[classattr]
+                const VERSION: u8 = $version;
+                #[classattr]
+                const FIELDS: [&'static str; <records::$name as Record>::FIELDS.len()] = [$(stringify!($field),)*];
+
+                /// Keyword arguments name fields; those not named are zero.
+                #[new]
+                #[pyo3(signature = (**fields))]
+                fn new(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+                    let mut record = records::$name::default();
+                    if let Some(fields) = fields {
+                        for (key, value) in fields {
+                            match key.cast::<PyString>()?.to_str()? {
+                                $(stringify!($field) => record.$field = PyField::from_python(&value)
+                                    .map_err(|error| PyValueError::new_err(format!(concat!(stringify!($name), ".", stringify!($field), ": {}"), error)))?,)*
+                                other => return Err(PyTypeError::new_err(format!(concat!(stringify!($name), " has no field {:?}"), other))),
+                            }
+                        }
+                    }
+                    Ok(Self { record, header: Header::default() })
+                }
+                $(
+                    #[getter]
+                    fn $field(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                        let value: field_type!($type $($width)?) = self.record.$field;
+                        PyField::to_python(value, py)
+                    }
+                )*
+                /// Number in its journal; 0 before it is written.
+                #[getter]
+                fn seq(&self) -> u64 {
+                    self.header.seq
+                }
+                /// When it was written, ns UTC.
+                #[getter]
+                fn ts_ns(&self) -> i64 {
+                    self.header.ts_ns
+                }
+                /// Journal of the causing record.
+                #[getter]
+                fn cause_journal(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                    PyCode::to_python(self.header.cause_journal, py)
+                }
+                /// Number of the causing record; 0 for none.
+                #[getter]
+                fn cause_seq(&self) -> u64 {
+                    self.header.cause_seq
+                }
+                /// Receive time of the market event at the start of the chain, ns UTC; 0 for none.
+                #[getter]
+                fn origin_ns(&self) -> i64 {
+                    self.header.origin_ns
+                }
+                /// A dict of the fields, codes as labels.
+                fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+                    let dict = PyDict::new(py);
+                    $(
+                        let value = PyField::to_python(self.record.$field, py)?;
+                        let value = value.bind(py);
+                        match value.getattr_opt("label")? {
+                            Some(label) => dict.set_item(stringify!($field), label)?,
+                            None => dict.set_item(stringify!($field), value)?,
+                        }
+                    )*
+                    Ok(dict)
+                }
+                fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+                    other.cast::<Self>().is_ok_and(|other| other.get().record == self.record)
+                }
+                fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+                    Ok(format!("{}({})", stringify!($name), self.as_dict(py)?.repr()?))
+                }
+            }
+        )*
+
+        /// Makes the Python object of a journaled record.
+        pub(crate) fn to_python(py: Python<'_>, header: Header, record: AnyRecord<'_>) -> PyResult<Py<PyAny>> {
+            match record {
+                $(AnyRecord::$name(record) => Ok(Py::new(py, $name { record: *record, header })?.into_any()),)*
+            }
+        }
+
+        /// Hands the record inside a Python object to `sink`; TypeError when it is none.
+        pub(crate) fn with_record<S: RecordSink>(value: &Bound<'_, PyAny>, sink: S) -> PyResult<S::Output> {
+            $(if let Ok(object) = value.cast::<$name>() {
+                return sink.accept(&object.get().record);
+            })*
+            Err(PyTypeError::new_err(format!("{} is not a record", value.get_type().name()?)))
+        }
+
+        pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+            let kinds = PyList::empty(module.py());
+            $(
+                module.add_class::<$name>()?;
+                kinds.append(module.py().get_type::<$name>())?;
+            )*
+            module.add("RECORDS", kinds.to_tuple())
+        }
+    };
+}
+records::for_each_record!(define_classes);
