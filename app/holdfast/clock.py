@@ -1,0 +1,18 @@
+"""The only module that reads a clock."""
+
+import time
+
+
+def now_ns() -> int:
+    """Return the host's wall clock, ns UTC: for stamps."""
+    return time.time_ns()
+
+
+def monotonic_ns() -> int:
+    """Return a clock that never steps back, ns: for durations and deadlines."""
+    return time.monotonic_ns()
+
+
+def monotonic_s() -> float:
+    """Return a clock that never steps back, seconds: for timeouts given to libraries."""
+    return time.monotonic()

@@ -1,0 +1,71 @@
+"""Opening the journals of a state directory."""
+
+import hashlib
+import importlib.resources
+from functools import cache
+from pathlib import Path
+
+from holdfast import clock
+from holdfast._native import JournalName, JournalReader, JournalWriter, KillLatch
+from holdfast.settings import Settings
+
+WRITERS = {
+    "market_data": JournalName.MARKET_DATA,
+    "signals": JournalName.SIGNALS,
+    "orders": JournalName.ORDERS,
+    "executions": JournalName.EXECUTIONS,
+    "control": JournalName.CONTROL,
+}
+
+
+@cache
+def build_hash() -> int:
+    """Return the hash of the running code: equal on services of one release, 63 bits."""
+    digest = hashlib.sha256()
+    root = importlib.resources.files("holdfast")
+    with importlib.resources.as_file(root) as folder:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".py", ".so", ".sql"}:
+                digest.update(path.relative_to(folder).as_posix().encode())
+                digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest()[:8], "little") >> 1
+
+
+def journal_directory(settings: Settings, name: str) -> Path:
+    """Return where the journal `name` lives."""
+    return settings.state_dir / "journals" / name
+
+
+def open_writer(settings: Settings, name: str) -> JournalWriter:
+    """Open a journal for its only writer.
+
+    Raises: JournalLocked when another process writes it, JournalFull without disk space.
+    """
+    directory = journal_directory(settings, name)
+    directory.mkdir(parents=True, exist_ok=True)
+    return JournalWriter(
+        str(directory),
+        WRITERS[name],
+        now_ns=clock.now_ns(),
+        segment_bytes=settings.journal.segment_mib * 1024 * 1024,
+        is_power_durable=settings.journal.durability == "power",
+        segments_retained_max=settings.journal.segments_retained_max,
+        build_hash=build_hash(),
+        config_hash=settings.config_hash,
+    )
+
+
+def open_reader(settings: Settings, name: str, *, from_seq: int = 1, wait_s: float = 30.0) -> JournalReader:
+    """Open a journal for reading from `from_seq`; waits `wait_s` for its writer to have created it."""
+    return JournalReader(
+        str(journal_directory(settings, name)),
+        from_seq=from_seq,
+        spin_us=settings.journal.spin_us,
+        wait_s=wait_s,
+    )
+
+
+def open_latch(settings: Settings) -> KillLatch:
+    """Map the kill latch of the state directory, creating it clear when absent."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return KillLatch(str(settings.state_dir / "latch"))

@@ -1,0 +1,119 @@
+"""The frame of a service: logs, metrics port, readiness, watchdog, clean stop.
+
+A service is `async def run(frame: Frame) -> None`. It calls `frame.ready()` once it works and returns, or is
+cancelled, when `frame.stopping` is set. Any exception that leaves it ends the process: recovery is a start.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+import uvloop
+from prometheus_client import start_http_server
+
+from holdfast import clock
+from holdfast.metrics import SERVICE_UP
+from holdfast.settings import Settings
+
+WATCHDOG_INTERVAL_S = 1.0
+STOP_TIMEOUT_S = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What a service is given: its settings, its name and the event that asks it to stop."""
+
+    name: str
+    settings: Settings
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ready(self) -> None:
+        """Say that the service works; systemd and the demo wait for it."""
+        SERVICE_UP.labels(service=self.name).set(1)
+        notify("READY=1")
+        log.info("service_ready", service=self.name)
+
+
+Service = Callable[[Frame], Awaitable[None]]
+
+
+def notify(message: str) -> None:
+    """Send one sd_notify message; nothing happens without a service manager."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect("\0" + address[1:] if address.startswith("@") else address)
+        sender.sendall(message.encode())
+
+
+def configure_logs(level: str) -> None:
+    """Send JSON lines to stdout, from `level` on."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def _watch(frame: Frame) -> None:
+    """Ping the service manager as long as the event loop turns."""
+    while not frame.stopping.is_set():
+        notify("WATCHDOG=1")
+        try:
+            await asyncio.wait_for(frame.stopping.wait(), WATCHDOG_INTERVAL_S)
+        except TimeoutError:
+            continue
+
+
+async def _supervise(frame: Frame, service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, frame.stopping.set)
+    work = asyncio.ensure_future(service(frame))
+    watch = asyncio.create_task(_watch(frame))
+    stopping = asyncio.create_task(frame.stopping.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    notify("STOPPING=1")
+    frame.stopping.set()
+    await watch
+    stopping.cancel()
+    if not work.done():
+        await asyncio.wait({work}, timeout=STOP_TIMEOUT_S)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=STOP_TIMEOUT_S)
+    if not work.cancelled():
+        work.result()
+
+
+def run_service(name: str, settings: Settings, service: Service) -> None:
+    """Run a service in this process until SIGTERM, SIGINT or its failure.
+
+    Raises: whatever the service raises; the process must end then.
+    """
+    configure_logs(settings.log_level)
+    structlog.contextvars.bind_contextvars(service=name)
+    started_ns = clock.monotonic_ns()
+    own = settings.services.of(name)
+    if own.cpus:
+        os.sched_setaffinity(0, own.cpus)
+    start_http_server(own.metrics_port, addr=settings.metrics_address)
+    log.info("service_started", pid=os.getpid(), metrics_port=own.metrics_port)
+    frame = Frame(name=name, settings=settings)
+    uvloop.run(_supervise(frame, service))
+    log.info("service_stopped", duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)
