@@ -1,0 +1,1 @@
+"""The venues: one folder each, never importing another."""

@@ -1,0 +1,1 @@
+"""Alpaca: connection, trading and order stream, market-data feed, history."""

@@ -1,0 +1,117 @@
+"""What market data is missing, and which channels have gone quiet. No I/O.
+
+A gap opens when the loss is noticed (journaled at once, `to_ns` 0), is bounded by the first event that comes after
+it, and ends once history has filled it (journaled again with `is_repaired`). Its ends are the venue's times.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from holdfast._native import Channel, Gap, GapReason
+
+# Trades and bars of quiet symbols come rarely; these multiples of the staleness bound keep them from crying wolf.
+PATIENCE = {Channel.QUOTES: 1.0, Channel.ORDERBOOKS: 1.0, Channel.TRADES: 5.0, Channel.BARS: 5.0}
+
+
+@dataclass(slots=True, kw_only=True)
+class Loss:
+    """Market data missing between the events at `from_ns` and `to_ns` (0 while unknown).
+
+    `from_seq` and `to_seq` are where the journal stood at both ends.
+    """
+
+    reason: GapReason
+    channel: Channel
+    from_ns: int
+    from_seq: int
+    to_ns: int = 0
+    to_seq: int = 0
+
+    def records(self, symbols: tuple[str, ...], *, missed: int = 0, is_repaired: bool = False) -> list[Gap]:
+        """Return the records to journal: one a symbol, one for all when `symbols` is empty."""
+        return [
+            Gap(
+                symbol=symbol,
+                from_ns=self.from_ns,
+                to_ns=self.to_ns,
+                missed_count=missed,
+                channel=self.channel,
+                reason=self.reason,
+                is_repaired=int(is_repaired),
+            )
+            for symbol in symbols or ("",)
+        ]
+
+
+@dataclass(slots=True)
+class GapLedger:
+    """The losses of one stream that have no end yet. `is_open` is what the hot path asks."""
+
+    is_open: bool = False
+    _open: dict[Channel, Loss] = field(default_factory=dict)
+
+    def lose(self, reason: GapReason, *, channel: Channel, from_ns: int, from_seq: int) -> Loss | None:
+        """Open a gap; nothing when a wider one is open, or before the first event: nobody can miss what never was."""
+        if from_ns == 0 or channel in self._open or Channel.ALL in self._open:
+            return None
+        loss = Loss(reason=reason, channel=channel, from_ns=from_ns, from_seq=from_seq)
+        self._open[channel] = loss
+        self.is_open = True
+        return loss
+
+    def bound(self, *, ts_event_ns: int, seq: int, channels: frozenset[Channel]) -> list[Loss]:
+        """End the losses that an event of one of `channels` ends; returns them, to be repaired."""
+        ended = [loss for channel, loss in self._open.items() if channel is Channel.ALL or channel in channels]
+        for loss in ended:
+            del self._open[loss.channel]
+            loss.to_ns = max(ts_event_ns, loss.from_ns)
+            loss.to_seq = seq
+        self.is_open = bool(self._open)
+        return ended
+
+
+@dataclass(slots=True, kw_only=True)
+class Staleness:
+    """How long each channel has been quiet in session time: the clock stands still while the session is closed.
+
+    Units: monotonic seconds. `stale_after_s` bounds quotes and order books; other channels get more patience.
+    """
+
+    channels: tuple[Channel, ...]
+    stale_after_s: float
+    stale: set[Channel] = field(default_factory=set)
+    _seen_s: dict[Channel, float] = field(default_factory=dict)
+    _counts: dict[Channel, int] = field(default_factory=dict)
+    _ticked_s: float = 0.0
+
+    def start(self, now_s: float) -> None:
+        """Begin to measure: the stream has just been subscribed."""
+        self._seen_s = dict.fromkeys(self.channels, now_s)
+        self._ticked_s = now_s
+        self.stale.clear()
+
+    def tick(self, counts: Mapping[Channel, int], *, is_open: bool, now_s: float) -> list[Channel]:
+        """Compare how many messages each channel has had; returns the channels that have just gone stale."""
+        elapsed_s = now_s - self._ticked_s
+        self._ticked_s = now_s
+        newly = []
+        for channel in self._seen_s:
+            count = counts.get(channel, 0)
+            if count != self._counts.get(channel, 0):
+                self._counts[channel] = count
+                self._seen_s[channel] = now_s
+                self.stale.discard(channel)
+            elif not is_open:
+                self._seen_s[channel] += elapsed_s
+            elif channel not in self.stale and self.age_s(channel, now_s) >= self.stale_after_s * PATIENCE[channel]:
+                self.stale.add(channel)
+                newly.append(channel)
+        return newly
+
+    def age_s(self, channel: Channel, now_s: float) -> float:
+        """Return how long a channel has been quiet, in session time."""
+        return now_s - self._seen_s.get(channel, now_s)
+
+    def is_mute(self, now_s: float) -> bool:
+        """Return whether nothing at all has come for longer than the bound: connected and dead."""
+        return bool(self._seen_s) and all(self.age_s(channel, now_s) >= self.stale_after_s for channel in self._seen_s)

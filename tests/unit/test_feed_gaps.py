@@ -1,0 +1,91 @@
+"""Gaps and staleness: when market data counts as missing, and until when."""
+
+from holdfast._native import Channel, GapReason
+from holdfast.venues.alpaca.gaps import GapLedger, Loss, Staleness
+
+EVERY = frozenset({Channel.QUOTES, Channel.TRADES, Channel.BARS})
+
+
+def lose(ledger: GapLedger, channel: Channel = Channel.ALL, *, from_ns: int = 100) -> Loss | None:
+    return ledger.lose(GapReason.DISCONNECTED, channel=channel, from_ns=from_ns, from_seq=7)
+
+
+def test_a_gap_ends_with_the_first_event_after_it() -> None:
+    ledger = GapLedger()
+    loss = lose(ledger)
+    assert loss is not None
+    assert ledger.is_open
+    assert [(gap.symbol, gap.from_ns, gap.to_ns, gap.is_repaired) for gap in loss.records(())] == [("", 100, 0, 0)]
+    assert ledger.bound(ts_event_ns=250, seq=9, channels=frozenset({Channel.TRADES})) == [loss]
+    assert not ledger.is_open
+    (gap,) = loss.records(("IBM",), missed=3, is_repaired=True)
+    assert (gap.symbol, gap.to_ns, gap.missed_count, gap.is_repaired) == ("IBM", 250, 3, 1)
+
+
+def test_a_gap_inside_a_wider_one_is_not_opened() -> None:
+    ledger = GapLedger()
+    assert lose(ledger) is not None
+    assert lose(ledger, Channel.QUOTES) is None
+    assert lose(ledger) is None
+
+
+def test_nothing_is_missing_before_the_first_event() -> None:
+    ledger = GapLedger()
+    assert lose(ledger, from_ns=0) is None
+    assert not ledger.is_open
+
+
+def test_a_stale_channel_resumes_only_with_its_own_events() -> None:
+    ledger = GapLedger()
+    loss = lose(ledger, Channel.QUOTES)
+    assert ledger.bound(ts_event_ns=200, seq=8, channels=frozenset({Channel.TRADES})) == []
+    assert ledger.is_open
+    assert ledger.bound(ts_event_ns=300, seq=9, channels=EVERY) == [loss]
+
+
+def test_a_gap_never_ends_before_it_begins() -> None:
+    ledger = GapLedger()
+    lose(ledger, from_ns=500)
+    (loss,) = ledger.bound(ts_event_ns=400, seq=9, channels=EVERY)
+    assert loss.to_ns == 500
+
+
+def quiet(*, now_s: float = 0.0) -> Staleness:
+    staleness = Staleness(channels=(Channel.QUOTES, Channel.TRADES), stale_after_s=10.0)
+    staleness.start(now_s)
+    return staleness
+
+
+def test_a_channel_is_stale_once_it_has_been_quiet_for_the_bound() -> None:
+    staleness = quiet()
+    counts = {Channel.QUOTES: 1, Channel.TRADES: 1}
+    assert staleness.tick(counts, is_open=True, now_s=1.0) == []
+    assert staleness.tick(counts, is_open=True, now_s=10.9) == []
+    assert staleness.tick(counts, is_open=True, now_s=11.0) == [Channel.QUOTES]
+    assert staleness.tick(counts, is_open=True, now_s=12.0) == []
+    assert staleness.tick(counts, is_open=True, now_s=51.0) == [Channel.TRADES]
+
+
+def test_a_message_ends_staleness() -> None:
+    staleness = quiet()
+    assert staleness.tick({}, is_open=True, now_s=10.0) == [Channel.QUOTES]
+    assert staleness.tick({Channel.QUOTES: 1}, is_open=True, now_s=11.0) == []
+    assert not staleness.stale
+    assert staleness.tick({Channel.QUOTES: 1}, is_open=True, now_s=21.0) == [Channel.QUOTES]
+
+
+def test_a_closed_session_does_not_age_a_channel() -> None:
+    staleness = quiet()
+    assert staleness.tick({}, is_open=True, now_s=6.0) == []
+    assert staleness.tick({}, is_open=False, now_s=60_000.0) == []
+    assert staleness.tick({}, is_open=True, now_s=60_003.0) == []
+    assert staleness.tick({}, is_open=True, now_s=60_004.0) == [Channel.QUOTES]
+
+
+def test_a_stream_is_mute_when_every_channel_is_quiet() -> None:
+    staleness = quiet()
+    staleness.tick({Channel.TRADES: 1}, is_open=True, now_s=5.0)
+    staleness.tick({Channel.TRADES: 1}, is_open=True, now_s=12.0)
+    assert not staleness.is_mute(12.0)
+    assert staleness.is_mute(15.0)
+    assert not Staleness(channels=(), stale_after_s=1.0).is_mute(100.0)
