@@ -28,6 +28,7 @@ class _Fields: ...
 @type_check_only
 class Record(_Fields):
     """What every record has besides its fields: the header of its place in a journal."""
+
     KIND: ClassVar[int]
     VERSION: ClassVar[int]
     FIELDS: ClassVar[list[str]]
@@ -54,6 +55,7 @@ class Record(_Fields):
 @final
 class BarKind(Code):
     """Which stream of bars a bar came from."""
+
     NONE: Final[BarKind]
     MINUTE: Final[BarKind]
     UPDATED: Final[BarKind]
@@ -65,6 +67,7 @@ class BarKind(Code):
 @final
 class BookAction(Code):
     """What a book delta does to its price level."""
+
     NONE: Final[BookAction]
     CLEAR: Final[BookAction]
     SET: Final[BookAction]
@@ -75,6 +78,7 @@ class BookAction(Code):
 @final
 class Channel(Code):
     """Market-data channels."""
+
     NONE: Final[Channel]
     QUOTES: Final[Channel]
     TRADES: Final[Channel]
@@ -88,6 +92,7 @@ class Channel(Code):
 @final
 class GapReason(Code):
     """Why market data is missing."""
+
     NONE: Final[GapReason]
     DISCONNECTED: Final[GapReason]
     STALE: Final[GapReason]
@@ -100,6 +105,7 @@ class GapReason(Code):
 @final
 class IntentAction(Code):
     """What an order intent asks for."""
+
     NONE: Final[IntentAction]
     NEW: Final[IntentAction]
     REPLACE: Final[IntentAction]
@@ -110,6 +116,7 @@ class IntentAction(Code):
 @final
 class JournalName(Code):
     """The journals, by their only writer."""
+
     NONE: Final[JournalName]
     MARKET_DATA: Final[JournalName]
     SIGNALS: Final[JournalName]
@@ -122,6 +129,7 @@ class JournalName(Code):
 @final
 class OrderClass(Code):
     """Alpaca's order classes."""
+
     NONE: Final[OrderClass]
     SIMPLE: Final[OrderClass]
     BRACKET: Final[OrderClass]
@@ -133,6 +141,7 @@ class OrderClass(Code):
 @final
 class OrderEventKind(Code):
     """What happened to an order of ours."""
+
     NONE: Final[OrderEventKind]
     SUBMITTING: Final[OrderEventKind]
     ACCEPTED: Final[OrderEventKind]
@@ -152,6 +161,7 @@ class OrderEventKind(Code):
 @final
 class OrderStatus(Code):
     """Alpaca's order statuses, and two of ours: UNKNOWN (not proven), SUBMITTING (bytes leaving)."""
+
     NONE: Final[OrderStatus]
     SUBMITTING: Final[OrderStatus]
     UNKNOWN: Final[OrderStatus]
@@ -179,6 +189,7 @@ class OrderStatus(Code):
 @final
 class OrderType(Code):
     """Alpaca's order types."""
+
     NONE: Final[OrderType]
     MARKET: Final[OrderType]
     LIMIT: Final[OrderType]
@@ -191,6 +202,7 @@ class OrderType(Code):
 @final
 class Reason(Code):
     """Rules of the risk gate and of the last-instant gate: why an intent was denied or an order withheld."""
+
     NONE: Final[Reason]
     KILL_LATCH: Final[Reason]
     STATE_HALTED: Final[Reason]
@@ -258,6 +270,7 @@ class Reason(Code):
 @final
 class ReconcileScope(Code):
     """What a reconciliation compared."""
+
     NONE: Final[ReconcileScope]
     START_UP: Final[ReconcileScope]
     IN_FLIGHT: Final[ReconcileScope]
@@ -269,6 +282,7 @@ class ReconcileScope(Code):
 @final
 class Side(Code):
     """Buy or sell."""
+
     NONE: Final[Side]
     BUY: Final[Side]
     SELL: Final[Side]
@@ -278,6 +292,7 @@ class Side(Code):
 @final
 class StatusCode(Code):
     """Whether a symbol trades."""
+
     NONE: Final[StatusCode]
     TRADING: Final[StatusCode]
     HALTED: Final[StatusCode]
@@ -288,6 +303,7 @@ class StatusCode(Code):
 @final
 class TimeInForce(Code):
     """Alpaca's time-in-force values."""
+
     NONE: Final[TimeInForce]
     DAY: Final[TimeInForce]
     GTC: Final[TimeInForce]
@@ -301,6 +317,7 @@ class TimeInForce(Code):
 @final
 class TradeAction(Code):
     """Whether a trade record prints, corrects or cancels."""
+
     NONE: Final[TradeAction]
     PRINT: Final[TradeAction]
     CORRECTION: Final[TradeAction]
@@ -311,6 +328,7 @@ class TradeAction(Code):
 @final
 class TradingStateCode(Code):
     """What the system may do: everything, only reduce exposure, nothing but cancel."""
+
     NONE: Final[TradingStateCode]
     ACTIVE: Final[TradingStateCode]
     REDUCING: Final[TradingStateCode]
@@ -321,6 +339,7 @@ class TradingStateCode(Code):
 @final
 class Verdict(Code):
     """The risk gate's verdict on an intent."""
+
     NONE: Final[Verdict]
     APPROVED: Final[Verdict]
     DENIED: Final[Verdict]
@@ -330,6 +349,7 @@ class Verdict(Code):
 @final
 class Quote(Record):
     """Best bid and ask of a symbol (Alpaca `q`). Sizes in shares or coins."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     bid_price_e9: int = ...
@@ -345,6 +365,7 @@ class Quote(Record):
 @final
 class Trade(Record):
     """A public trade print, its correction or its cancel (Alpaca `t`, `c`, `x`)."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     price_e9: int = ...
@@ -359,6 +380,7 @@ class Trade(Record):
 @final
 class Bar(Record):
     """OHLCV of the interval that begins at `ts_event_ns` (Alpaca `b`, `u`, `d`)."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     interval_ns: int = ...
@@ -374,6 +396,7 @@ class Bar(Record):
 @final
 class BookDelta(Record):
     """One change of an L2 book (Alpaca crypto `o`); `is_last` ends a frame."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     price_e9: int = ...
@@ -385,6 +408,7 @@ class BookDelta(Record):
 @final
 class TradingStatus(Record):
     """A halt, a resumption or a limit-up-limit-down band (Alpaca `s`, `l`)."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     luld_up_e9: int = ...
@@ -397,6 +421,7 @@ class Gap(Record):
     """Market data that is known to be missing; an empty symbol means all. A second record with `is_repaired` ends
     it.
     """
+
     symbol: str = ...
     from_ns: int = ...
     to_ns: int = ...
@@ -408,6 +433,7 @@ class Gap(Record):
 @final
 class Signal(Record):
     """A strategy's wish. `strength_e9` is between -1e9 and 1e9."""
+
     strategy: str = ...
     symbol: str = ...
     ts_event_ns: int = ...
@@ -419,6 +445,7 @@ class Signal(Record):
 @final
 class OrderIntent(Record):
     """A sized request of a strategy, not yet judged. `target_client_order_id` names the order to replace or cancel."""
+
     strategy: str = ...
     symbol: str = ...
     target_client_order_id: str = ...
@@ -447,6 +474,7 @@ class OrderIntent(Record):
 @final
 class Consumed(Record):
     """How far a service had read its inputs when it decided: the key to an identical replay."""
+
     market_data_seq: int = ...
     signals_seq: int = ...
     orders_seq: int = ...
@@ -456,6 +484,7 @@ class Consumed(Record):
 @final
 class Decision(Record):
     """The verdict on an intent. `rule`, `limit_e9`, `value_e9` explain a denial; ids and hash are set on approval."""
+
     strategy: str = ...
     symbol: str = ...
     client_order_id: str = ...
@@ -490,6 +519,7 @@ class Decision(Record):
 @final
 class TradingState(Record):
     """The trading state from here on, and the rule that set it."""
+
     detail: str = ...
     limits_hash: int = ...
     rule: Reason = ...
@@ -498,6 +528,7 @@ class TradingState(Record):
 @final
 class BreakerTripped(Record):
     """A circuit breaker tripped. `clears_ns` 0: only an operator clears it."""
+
     strategy: str = ...
     symbol: str = ...
     limit_e9: int = ...
@@ -508,6 +539,7 @@ class BreakerTripped(Record):
 @final
 class OrderEvent(Record):
     """One step in the life of an order at the venue; the fields are the order's state after it."""
+
     client_order_id: str = ...
     venue_order_id: str = ...
     replaces_order_id: str = ...
@@ -537,6 +569,7 @@ class OrderEvent(Record):
 @final
 class Fill(Record):
     """One execution of ours, exactly once per `execution_id`. `position_quantity_e9` is the venue's, signed."""
+
     execution_id: str = ...
     client_order_id: str = ...
     venue_order_id: str = ...
@@ -553,6 +586,7 @@ class Fill(Record):
 @final
 class AccountSnapshot(Record):
     """The account as the venue reports it."""
+
     account_number: str = ...
     ts_event_ns: int = ...
     equity_e9: int = ...
@@ -567,6 +601,7 @@ class AccountSnapshot(Record):
 @final
 class PositionSnapshot(Record):
     """One position as the venue reports it, quantity signed."""
+
     symbol: str = ...
     ts_event_ns: int = ...
     quantity_e9: int = ...
@@ -577,6 +612,7 @@ class PositionSnapshot(Record):
 @final
 class Reconciled(Record):
     """The end of a reconciliation with the venue."""
+
     ts_event_ns: int = ...
     orders_open: int = ...
     orders_adopted: int = ...
@@ -590,6 +626,7 @@ class Reconciled(Record):
 @final
 class Trip(Record):
     """An operator stops trading."""
+
     operator: str = ...
     reason: str = ...
     ts_event_ns: int = ...
@@ -597,6 +634,7 @@ class Trip(Record):
 @final
 class Reset(Record):
     """An operator clears the breaker or the kill latch."""
+
     operator: str = ...
     reason: str = ...
     ts_event_ns: int = ...
@@ -604,6 +642,7 @@ class Reset(Record):
 @final
 class LimitChange(Record):
     """An operator changes a risk limit; `approver` is the second person that a loosening needs."""
+
     operator: str = ...
     approver: str = ...
     reason: str = ...
@@ -616,6 +655,7 @@ class LimitChange(Record):
 @final
 class StrategySwitch(Record):
     """An operator switches a strategy on or off."""
+
     operator: str = ...
     reason: str = ...
     strategy: str = ...

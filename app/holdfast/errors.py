@@ -17,15 +17,15 @@ class HoldfastError(Exception):
     """Root of the errors that callers are expected to handle."""
 
 
-class RetryLater(HoldfastError):  # noqa: N818 - named for what the caller does
+class RetryLater(HoldfastError):
     """Nothing happened; the same call may be made again later."""
 
 
-class OutcomeUnknown(HoldfastError):  # noqa: N818 - named for what the caller does
+class OutcomeUnknown(HoldfastError):
     """The request left and its outcome is not proven: reconcile, never re-send."""
 
 
-class BadInput(HoldfastError):  # noqa: N818 - named for what the caller does
+class BadInput(HoldfastError):
     """An input that cannot be used: drop it, count it, log it."""
 
 

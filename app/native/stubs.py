@@ -1,13 +1,14 @@
 """Write the generated part of the native module's stubs: the code sets and the records.
 
-Both are defined once, in `app/native/records`; this script reads them from the built module, so run it after every
-change there: `.venv/bin/python app/native/stubs.py`. A test fails while the stubs differ from the module. The other
+Both are defined once, in `app/native/records`; this script reads them from the built module, so run `make stubs` after
+every change there. A test fails while the stubs differ from the module. The other
 classes' stubs are written by hand, below the generated part.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -109,7 +110,13 @@ def generated() -> str:
     for record in _native.RECORDS:
         lines += record_stub(record)
     lines += ["", "RECORDS: Final[tuple[type[Record], ...]]", "", END]
-    return "\n".join(lines)
+    return formatted("\n".join(lines)).strip()
+
+
+def formatted(stub: str) -> str:
+    """Return the stub as the formatter wants it."""
+    command = ["ruff", "format", "--quiet", f"--stdin-filename={STUB}", "-"]
+    return subprocess.run(command, input=stub, capture_output=True, text=True, check=True).stdout
 
 
 def with_generated(stub: str) -> str:
@@ -132,7 +139,7 @@ def main() -> int:
     if renewed == stub:
         return 0
     if arguments.check:
-        sys.stderr.write(f"{STUB} differs from the module: run app/native/stubs.py\n")
+        sys.stderr.write(f"{STUB} differs from the module: run make stubs\n")
         return 1
     STUB.write_text(renewed)
     return 0

@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 
 
-def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer's callback form
+def _show_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"holdfast {holdfast.__version__}")
         raise typer.Exit

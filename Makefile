@@ -1,0 +1,57 @@
+# Every target sets up what it needs; a set-up that is up to date takes a fraction of a second.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup wheel demo test lint format types native-test bench lock stubs clean
+
+WITHIN := app/setup/within.sh
+BENCH ?= all
+DEMO_OPTIONS = $(if $(DURATION),--duration $(DURATION)) $(if $(SESSION),--session "$(SESSION)") \
+	$(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(JSON)),--json)
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is needed (system packages, .venv, native module); idempotent.
+	@app/setup/setup.sh
+
+demo: setup ## Trade on the simulated venue, live in the terminal. DURATION=30 JSON=1 SESSION=DIR SPEED=max
+	@$(WITHIN) holdfast demo $(DEMO_OPTIONS)
+
+test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
+	@app/setup/setup.sh lints
+	@$(WITHIN) python app/setup/checks.py
+
+lint: ## Run the linters only.
+	@app/setup/setup.sh lints
+	@$(WITHIN) python app/setup/checks.py --only lint
+
+types: setup ## Check the types only.
+	@$(WITHIN) python app/setup/checks.py --only types
+
+native-test: setup ## Run the native core's tests only.
+	@$(WITHIN) python app/setup/checks.py --only native
+
+format: ## Format Python and Rust in place.
+	@app/setup/setup.sh lints
+	@$(WITHIN) ruff check --quiet --fix-only app tests
+	@$(WITHIN) ruff format app tests
+	@$(WITHIN) cargo fmt --manifest-path app/native/Cargo.toml --all
+
+stubs: setup ## Renew the generated part of the native module's stubs.
+	@$(WITHIN) python app/native/stubs.py
+
+wheel: setup ## Build the release wheel into dist/.
+	@$(WITHIN) maturin build --release --locked --out dist
+
+bench: ## Measure against the budgets and the peers. BENCH=all or one name
+	@app/setup/setup.sh bench
+	@$(WITHIN) holdfast bench $(BENCH)
+
+lock: setup ## Pin the newest allowed versions of all dependencies by hash.
+	@$(WITHIN) app/setup/lock.sh
+
+clean: ## Remove what was built; the configuration and the state stay.
+	rm -rf .venv dist app/native/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -f app/holdfast/_native*.so
+	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +

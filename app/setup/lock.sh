@@ -1,0 +1,16 @@
+#!/bin/bash
+# Pins all dependencies by hash, without naming a download host. One lock a purpose: runtime, dev, bench.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check uv
+
+# compile OUTPUT INPUT...
+compile() {
+    local output=$1
+    shift
+    uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+        --no-annotate -o "requirements/$output.txt" "$@"
+}
+compile runtime pyproject.toml
+compile dev -c requirements/runtime.txt pyproject.toml requirements/dev.in
+compile bench requirements/bench.in

@@ -1,0 +1,146 @@
+#!/bin/bash
+# setup.sh [lints] [bench]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
+#
+# Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
+# script takes a fraction of a second. `lints` adds clippy and rustfmt, `bench` the peers
+# of the benchmarks, which pin other versions than ours, in an environment of their own: .venv/peers.
+# Everything it says goes to stderr.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
+exec >&2
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    printf 'setup: ERROR: %s\n' "$*"
+    exit 1
+}
+
+# --- system packages
+
+# install_packages WHY PACKAGE...
+install_packages() {
+    local why=$1
+    shift
+    if ! command -v apt-get >/dev/null; then
+        fail "$why is missing and this is not a Debian system; install it by hand, then run make setup again"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        fail "$why is missing; run as root: apt-get install $*"
+    fi
+    say "installing $* ($why)"
+    if [ -z "${APT_UPDATED:-}" ]; then
+        apt-get -qq update || say "apt-get update failed; going on with the lists that are there"
+        APT_UPDATED=1
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" </dev/null >/dev/null ||
+        fail "apt-get could not install $*; see its message above, then run make setup again"
+}
+
+has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+# The server's programs only: the package must not start a cluster of its own.
+install_postgresql() {
+    local configuration=/etc/postgresql-common/createcluster.conf package=postgresql
+    if [ ! -f "$configuration" ]; then
+        install_packages "PostgreSQL" postgresql-common
+    fi
+    cp "$configuration" "$configuration.before-setup"
+    echo 'create_main_cluster = false' >>"$configuration"
+    if apt-cache show postgresql-15 >/dev/null 2>&1; then package=postgresql-15; fi
+    (install_packages "PostgreSQL's server programs" "$package") || {
+        mv "$configuration.before-setup" "$configuration"
+        exit 1
+    }
+    mv "$configuration.before-setup" "$configuration"
+}
+
+system_packages() {
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages "a set of certificate authorities" ca-certificates
+    command -v cc >/dev/null || install_packages "a C compiler, as linker" build-essential
+    command -v git >/dev/null || install_packages "git" git
+    has_postgresql || install_postgresql
+    if [ ! -x "$VENV/bin/python" ] && ! find_python >/dev/null; then
+        install_packages "Python >= $PYTHON_MIN" python3 python3-venv
+        find_python >/dev/null || fail "expected Python >= $PYTHON_MIN with venv; set PYTHON=/path/to/python3"
+    fi
+    if ! find_rust >/dev/null; then
+        install_packages "Rust >= $RUST_MIN" cargo-web rustc-web
+        find_rust >/dev/null || fail "expected cargo and rustc >= $RUST_MIN; found $(cargo --version || true)"
+    fi
+}
+
+rust_lints() {
+    local folder
+    folder=$(find_rust)
+    if "$folder/cargo" clippy --version >/dev/null 2>&1 && "$folder/cargo" fmt --version >/dev/null 2>&1; then
+        return
+    fi
+    if [ "$folder" = /usr/bin ]; then
+        install_packages "clippy and rustfmt" rust-web-clippy rustfmt-web
+    elif ! "$folder/rustup" component add clippy rustfmt; then
+        fail "$folder has no clippy or rustfmt; run: rustup component add clippy rustfmt"
+    fi
+}
+
+# --- stamps: a step is done when its stamp holds the hash of what it is made from
+
+hash_of() { cat -- "$@" | sha256sum | cut -d' ' -f1; }
+is_done() { [ "$(cat "$VENV/stamp-$1" 2>/dev/null)" = "$2" ]; }
+mark_done() { echo "$2" >"$VENV/stamp-$1"; }
+
+# --- Python environment
+
+# make_environment FOLDER
+make_environment() {
+    local python
+    if "$1/bin/python" -m pip --version >/dev/null 2>&1; then return; fi
+    if "$1/bin/python" -m ensurepip >/dev/null 2>&1; then return; fi
+    python=$(find_python)
+    say "making ${1#"$ROOT/"} with $("$python" --version)"
+    "$python" -m venv --clear "$1" || fail "$python cannot make a virtual environment; on Debian: apt-get install python3-venv"
+}
+
+# install_requirements NAME FOLDER: what requirements/NAME.txt pins, into the environment FOLDER
+install_requirements() {
+    local file=$ROOT/requirements/$1.txt hash
+    hash=$(hash_of "$file")
+    if is_done "$1" "$hash" && [ -x "$2/bin/python" ]; then return; fi
+    make_environment "$2"
+    say "installing the $(grep -c '==' "$file") Python packages of requirements/$1.txt (about a minute)"
+    "$2/bin/python" -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+        -r "$file" | awk '/^Collecting/ { if (++count % 20 == 0) print "setup:   " count " packages" }' ||
+        fail "pip could not install requirements/$1.txt; see its message above, then run make setup again"
+    mark_done "$1" "$hash"
+}
+
+# --- native module
+
+native_sources() {
+    find "$ROOT/app/native" -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print | sort
+    echo "$ROOT/pyproject.toml"
+}
+
+native_module() {
+    local hash sources
+    mapfile -t sources < <(native_sources)
+    hash=$(hash_of "${sources[@]}")
+    if is_done native "$hash" && [ -e "$ROOT/app/holdfast/_native.abi3.so" ] && [ -x "$VENV/bin/holdfast" ]; then return; fi
+    say "building the native module (one to two minutes the first time)"
+    (use_toolchain && PIP_QUIET=1 PIP_NO_INDEX=1 maturin develop --release --locked) ||
+        fail "the native module does not build; see the compiler's message above"
+    mark_done native "$hash"
+}
+
+cd "$ROOT"
+exec 9<"$ROOT/Makefile"
+flock -n 9 || { say "another set-up is running here; waiting for it" && flock 9; }
+system_packages
+install_requirements dev "$VENV"
+for wish in "$@"; do
+    case $wish in
+    lints) rust_lints ;;
+    bench) install_requirements bench "$VENV/peers" ;;
+    *) fail "expected lints or bench, found $wish" ;;
+    esac
+done
+native_module
