@@ -1,0 +1,1 @@
+"""PostgreSQL: a projection of the journals, rebuildable at any time."""
