@@ -665,3 +665,136 @@ class StrategySwitch(Record):
 RECORDS: Final[tuple[type[Record], ...]]
 
 # --- End of the generated part
+
+# --- orders
+@final
+class Order:
+    """One order of the account at one moment."""
+
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def venue_order_id(self) -> str: ...
+    @property
+    def replaces_order_id(self) -> str: ...
+    @property
+    def parent_order_id(self) -> str: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def decision_seq(self) -> int: ...
+    @property
+    def quote_seq(self) -> int: ...
+    @property
+    def quantity_e9(self) -> int: ...
+    @property
+    def notional_e9(self) -> int: ...
+    @property
+    def limit_price_e9(self) -> int: ...
+    @property
+    def stop_price_e9(self) -> int: ...
+    @property
+    def is_external(self) -> bool: ...
+    @property
+    def is_approved(self) -> bool: ...
+    @property
+    def is_reduction(self) -> bool: ...
+    @property
+    def is_cancel_requested(self) -> bool: ...
+    @property
+    def is_replace_requested(self) -> bool: ...
+    @property
+    def has_second_venue_order(self) -> bool: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def order_type(self) -> OrderType: ...
+    @property
+    def time_in_force(self) -> TimeInForce: ...
+    @property
+    def order_class(self) -> OrderClass: ...
+    @property
+    def rule(self) -> Reason: ...
+    @property
+    def status(self) -> OrderStatus: ...
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still fill; everything not proven to have ended."""
+    @property
+    def is_unknown(self) -> bool: ...
+    @property
+    def is_at_venue(self) -> bool:
+        """Whether the venue has shown it."""
+    @property
+    def is_overfilled(self) -> bool: ...
+    @property
+    def filled_quantity_e9(self) -> int: ...
+    @property
+    def open_quantity_e9(self) -> int: ...
+    @property
+    def average_price_e9(self) -> int: ...
+
+@final
+class OrderTable:
+    """Orders by client order id, from records applied in any order, any number of times."""
+    def __new__(cls) -> Self: ...
+    def apply(self, record: Record) -> Order | None:
+        """Apply an OrderEvent, Fill or approved Decision; return the order it concerns, None for other records."""
+    def get(self, client_order_id: str) -> Order | None: ...
+    def orders(self) -> list[Order]:
+        """Return every order, in the order of first mention."""
+    def open_orders(self) -> list[Order]: ...
+    @property
+    def executions_count(self) -> int:
+        """Number of executions applied, each counted once."""
+    def state_hash(self) -> int:
+        """Return a hash that is equal for any permutation and repetition of the same records."""
+    def __len__(self) -> int: ...
+
+@final
+class Position:
+    """One position at one moment, quantity signed."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def quantity_e9(self) -> int: ...
+    @property
+    def average_price_e9(self) -> int:
+        """Rounded half to even; 0 when flat."""
+    @property
+    def mark_price_e9(self) -> int: ...
+    @property
+    def realized_pnl_e9(self) -> int:
+        """Net of fees."""
+    @property
+    def unrealized_pnl_e9(self) -> int: ...
+    @property
+    def fees_e9(self) -> int: ...
+    @property
+    def fills_count(self) -> int: ...
+    @property
+    def venue_quantity_e9(self) -> int | None:
+        """What the venue last reported; None if it never did."""
+
+@final
+class PositionBook:
+    """Positions by symbol, from fills that may arrive late or twice, valued at the quotes applied."""
+    def __new__(cls) -> Self: ...
+    def apply(self, record: Record) -> bool:
+        """Apply a Fill, PositionSnapshot, Reconciled or Quote; true if it was a fill not applied before."""
+    def mark(self, symbol: str, price_e9: int) -> None:
+        """Value a position at a price; ValueError for an impossible symbol."""
+    def get(self, symbol: str) -> Position | None:
+        """Return the position of a symbol; None if it never had a fill or a snapshot."""
+    def positions(self) -> list[Position]:
+        """Return every symbol that ever had a fill or a snapshot, sorted, flat ones included."""
+    @property
+    def realized_pnl_e9(self) -> int:
+        """Net of fees."""
+    @property
+    def unrealized_pnl_e9(self) -> int: ...
+    def state_hash(self) -> int:
+        """Return a hash that is equal for any permutation and repetition of the same fills; marks are left out."""

@@ -1,1 +1,17 @@
-//! See ARCHITECTURE.md.
+//! Our orders and positions as the journals tell them: pure state machines without clock or randomness.
+//!
+//! Records may be applied in any order and more than once; the resulting state, and its hash, is the same.
+
+mod book;
+mod digest;
+mod order;
+mod position;
+mod status;
+mod table;
+
+pub use book::{PositionBook, SymbolPosition};
+pub use digest::{Digest, FastBuildHasher};
+pub use order::Order;
+pub use position::{FillEffect, Position, half_even_quotient};
+pub use status::is_terminal;
+pub use table::{Applied, OrderTable};
