@@ -798,3 +798,18 @@ class PositionBook:
     def unrealized_pnl_e9(self) -> int: ...
     def state_hash(self) -> int:
         """Return a hash that is equal for any permutation and repetition of the same fills; marks are left out."""
+
+# --- execution
+def encode_order_request(decision: Decision, head: bytes) -> bytes:
+    """Return the bytes of `POST /v2/orders` for an approved new order.
+
+    `head` holds the constant header lines, each ended by CRLF. Prices are rounded to the venue's increment: limits
+    to the passive side, stops away from the market.
+
+    Raises: ValueError for what is not approved or cannot be written.
+    """
+def encode_replace_request(decision: Decision, venue_order_id: str, head: bytes) -> bytes:
+    """Return the bytes of `PATCH /v2/orders/{venue_order_id}` for an approved replacement.
+
+    Raises: ValueError for what is not approved or cannot be written.
+    """

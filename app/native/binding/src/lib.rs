@@ -3,6 +3,7 @@
 mod book;
 mod codes;
 mod decode;
+mod encode;
 mod journal;
 mod matching;
 mod orders;
@@ -18,6 +19,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(module)?;
     journal::register(module)?;
     decode::register(module)?;
+    encode::register(module)?;
     book::register(module)?;
     risk::register(module)?;
     orders::register(module)?;

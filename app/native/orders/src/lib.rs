@@ -4,6 +4,7 @@
 
 mod book;
 mod digest;
+mod encode;
 mod order;
 mod position;
 mod status;
@@ -11,6 +12,7 @@ mod table;
 
 pub use book::{PositionBook, SymbolPosition};
 pub use digest::{Digest, FastBuildHasher};
+pub use encode::{Approved, EncodeError, HEAD_BYTES_MAX, encode_new, encode_replace};
 pub use order::Order;
 pub use position::{FillEffect, Position, half_even_quotient};
 pub use status::is_terminal;
