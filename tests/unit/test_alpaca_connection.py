@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from fix_tls import serve
 from holdfast.errors import RetryLater
 from holdfast.venues.alpaca.connection import (
     HEAD_BYTES_MAX,
@@ -16,8 +18,6 @@ from holdfast.venues.alpaca.connection import (
     Unproven,
     tls_context,
 )
-
-from tests.fix_tls import serve
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nX-RateLimit-Remaining: 7\r\nContent-Length: 2\r\n\r\n{}"

@@ -77,7 +77,8 @@ class Origin:
     def parse(cls, url: str, *, headers: Mapping[str, str] | None = None) -> Self:
         """Take `https://host[:port]`."""
         parts = urlsplit(url)
-        assert parts.scheme == "https" and parts.hostname, url
+        assert parts.scheme == "https", url
+        assert parts.hostname, url
         return cls(host=parts.hostname, port=parts.port or 443, headers=dict(headers or {}))
 
     @property
@@ -93,7 +94,8 @@ class Origin:
 
     def encode(self, method: str, target: str, body: bytes = b"") -> bytes:
         """Return the bytes of a request; `body` is JSON."""
-        assert " " not in target and "\r" not in target, target
+        assert target.isprintable(), target
+        assert " " not in target, target
         content = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
         return f"{method} {target} HTTP/1.1\r\n{self.head()}{content}\r\n".encode() + body
 
@@ -141,7 +143,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's callback."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self.is_closed = False
         raw = transport.get_extra_info("socket")
         if raw is not None:
