@@ -8,22 +8,21 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import structlog
 import uvloop
 from prometheus_client import start_http_server
 
 from holdfast import clock
+from holdfast.logs import configure_logs, get_logger
 from holdfast.metrics import SERVICE_UP
 from holdfast.settings import Settings
 
 WATCHDOG_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 10.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +51,6 @@ def notify(message: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.connect("\0" + address[1:] if address.startswith("@") else address)
         sender.sendall(message.encode())
-
-
-def configure_logs(level: str) -> None:
-    """Send JSON lines to stdout, from `level` on."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
 
 
 async def _watch(frame: Frame) -> None:
@@ -106,8 +89,7 @@ def run_service(name: str, settings: Settings, service: Service) -> None:
 
     Raises: whatever the service raises; the process must end then.
     """
-    configure_logs(settings.log_level)
-    structlog.contextvars.bind_contextvars(service=name)
+    configure_logs(settings.log_level, service=name)
     started_ns = clock.monotonic_ns()
     own = settings.services.of(name)
     if own.cpus:
