@@ -81,7 +81,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn system(path: &Path, action: &'static str, source: io::Error) -> Self {
-        Self::System { path: path.to_owned(), action, source }
+        Self::System {
+            path: path.to_owned(),
+            action,
+            source,
+        }
     }
 }
 
@@ -89,25 +93,50 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { directory } => {
-                write!(out, "no journal in {}: start the service that writes it", directory.display())
+                write!(
+                    out,
+                    "no journal in {}: start the service that writes it",
+                    directory.display()
+                )
             }
             Self::Locked { directory } => {
-                write!(out, "journal {} has a writer already: stop the other process first", directory.display())
+                write!(
+                    out,
+                    "journal {} has a writer already: stop the other process first",
+                    directory.display()
+                )
             }
             Self::Full { path, bytes } => {
-                write!(out, "no room for {} ({bytes} bytes): free disk space or raise the quota", path.display())
+                write!(
+                    out,
+                    "no room for {} ({bytes} bytes): free disk space or raise the quota",
+                    path.display()
+                )
             }
-            Self::Corrupt { path, offset, seq, what } => write!(
+            Self::Corrupt {
+                path,
+                offset,
+                seq,
+                what,
+            } => write!(
                 out,
                 "{} is damaged at offset {offset}, record {seq}: {what}; restore it from a backup or a mirror",
                 path.display()
             ),
-            Self::Pruned { directory, wanted_seq, first_seq } => write!(
+            Self::Pruned {
+                directory,
+                wanted_seq,
+                first_seq,
+            } => write!(
                 out,
                 "journal {} no longer has record {wanted_seq}: the oldest retained is {first_seq}; read on from there knowingly or restore a backup",
                 directory.display()
             ),
-            Self::Ahead { directory, wanted_seq, last_seq } => write!(
+            Self::Ahead {
+                directory,
+                wanted_seq,
+                last_seq,
+            } => write!(
                 out,
                 "journal {} ends at record {last_seq}, before the wanted {wanted_seq}: it was replaced or restored from an older state",
                 directory.display()

@@ -75,19 +75,23 @@ impl Keeper {
     #[cold]
     fn take_failure(&self) -> Error {
         lock(&self.failure).take().unwrap_or_else(|| Error::Invalid {
-            what: format!("journal {} stopped after a failed sync: restart its service", self.directory.display()),
+            what: format!(
+                "journal {} stopped after a failed sync: restart its service",
+                self.directory.display()
+            ),
         })
     }
 
     /// Gives the segment that starts with `first_seq`, from the spare when there is one.
     pub(crate) fn next_segment(&self, first_seq: u64) -> Result<Arc<Segment>> {
         let path = segment::path_of(&self.directory, first_seq);
-        let taken = lock(&self.spare).take();
-        let mut next = match taken {
-            Some(spare) => spare,
+        let mut spare = lock(&self.spare);
+        let mut next = match spare.take() {
+            Some(next) => next,
             None => Segment::create(self.directory.join(SPARE), 0, self.page.identity().segment_bytes)?,
         };
         std::fs::rename(&next.path, &path).map_err(|source| Error::system(&path, "rename", source))?;
+        drop(spare);
         next.path = path;
         next.first_seq = first_seq;
         let next = Arc::new(next);
@@ -120,13 +124,13 @@ impl Keeper {
     }
 
     fn make_spare(&self) {
-        if lock(&self.spare).is_some() {
+        // Held while allocating: a writer that needs the segment meanwhile waits for this one rather than make another.
+        let mut spare = lock(&self.spare);
+        if spare.is_some() {
             return;
         }
         // Without room the append that needs the segment tries again and reports it.
-        if let Ok(spare) = Segment::create(self.directory.join(SPARE), 0, self.page.identity().segment_bytes) {
-            *lock(&self.spare) = Some(spare);
-        }
+        *spare = Segment::create(self.directory.join(SPARE), 0, self.page.identity().segment_bytes).ok();
     }
 
     fn prune(&self) -> Result<()> {
@@ -148,7 +152,10 @@ impl Keeper {
         let offset = self.written_offset.load(Ordering::Relaxed) as usize;
         let current = lock(&self.unsynced).last().cloned();
         if let Some(current) = current {
-            current.release(offset.saturating_sub(4 * POPULATE_AHEAD_BYTES), offset.saturating_sub(POPULATE_AHEAD_BYTES));
+            current.release(
+                offset.saturating_sub(4 * POPULATE_AHEAD_BYTES),
+                offset.saturating_sub(POPULATE_AHEAD_BYTES),
+            );
             current.populate(offset, POPULATE_AHEAD_BYTES);
         }
     }

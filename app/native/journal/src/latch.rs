@@ -72,13 +72,28 @@ impl KillLatch {
     }
 
     fn map(file: File, path: &Path) -> Result<Self> {
-        let bytes = file.metadata().map_err(|source| Error::system(path, "look at", source))?.len();
-        let corrupt = |what: String| Error::Corrupt { path: path.to_owned(), offset: 0, seq: 0, what };
+        let bytes = file
+            .metadata()
+            .map_err(|source| Error::system(path, "look at", source))?
+            .len();
+        let corrupt = |what: String| Error::Corrupt {
+            path: path.to_owned(),
+            offset: 0,
+            seq: 0,
+            what,
+        };
         if bytes != PAGE_BYTES as u64 {
             return Err(corrupt(format!("a kill latch of {bytes} bytes")));
         }
-        let map = MmapOptions::new().len(PAGE_BYTES).map_raw(&file).map_err(|source| Error::system(path, "map", source))?;
-        let latch = Self { map, file, path: path.to_owned() };
+        let map = MmapOptions::new()
+            .len(PAGE_BYTES)
+            .map_raw(&file)
+            .map_err(|source| Error::system(path, "map", source))?;
+        let latch = Self {
+            map,
+            file,
+            path: path.to_owned(),
+        };
         if latch.page().magic.load(Ordering::Acquire) != MAGIC {
             return Err(corrupt("not a kill latch".to_owned()));
         }
@@ -104,8 +119,12 @@ impl KillLatch {
 
     /// Whether the file at the path is still the mapped one. False: someone replaced it, treat the latch as set.
     pub fn is_linked(&self) -> bool {
-        let Ok(at_path) = std::fs::metadata(&self.path) else { return false };
-        self.file.metadata().is_ok_and(|mapped| mapped.ino() == at_path.ino() && mapped.dev() == at_path.dev())
+        let Ok(at_path) = std::fs::metadata(&self.path) else {
+            return false;
+        };
+        self.file
+            .metadata()
+            .is_ok_and(|mapped| mapped.ino() == at_path.ino() && mapped.dev() == at_path.dev())
     }
 
     /// The note of the current generation.
@@ -115,9 +134,16 @@ impl KillLatch {
         if page.note_generation.load(Ordering::Acquire) != generation {
             return LatchNote::default();
         }
-        let note =
-            LatchNote { operator: load(&page.operator), reason: load(&page.reason), ts_ns: page.note_ts_ns.load(Ordering::Acquire) };
-        if page.note_generation.load(Ordering::Acquire) == generation { note } else { LatchNote::default() }
+        let note = LatchNote {
+            operator: load(&page.operator),
+            reason: load(&page.reason),
+            ts_ns: page.note_ts_ns.load(Ordering::Acquire),
+        };
+        if page.note_generation.load(Ordering::Acquire) == generation {
+            note
+        } else {
+            LatchNote::default()
+        }
     }
 
     /// Stops entries now; false when they were stopped already (the first note stays). Never needs disk space.
@@ -137,13 +163,18 @@ impl KillLatch {
     /// Errors: [`Error::Invalid`] without an operator or a reason.
     pub fn reset(&self, operator: &str, reason: &str, now_ns: i64) -> Result<bool> {
         if operator.trim().is_empty() || reason.trim().is_empty() {
-            return Err(Error::Invalid { what: "resetting the kill latch needs an operator and a reason".to_owned() });
+            return Err(Error::Invalid {
+                what: "resetting the kill latch needs an operator and a reason".to_owned(),
+            });
         }
         let before = self.generation();
         if before.is_multiple_of(2) {
             return Ok(false);
         }
-        let exchange = self.page().generation.compare_exchange(before, before + 1, Ordering::AcqRel, Ordering::Acquire);
+        let exchange = self
+            .page()
+            .generation
+            .compare_exchange(before, before + 1, Ordering::AcqRel, Ordering::Acquire);
         if exchange.is_err() {
             return Ok(false);
         }
@@ -178,7 +209,9 @@ impl KillLatch {
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| Error::system(&self.path, "sync", source))
+        self.file
+            .sync_data()
+            .map_err(|source| Error::system(&self.path, "sync", source))
     }
 }
 
@@ -203,7 +236,10 @@ fn store(words: &[AtomicU64], values: &[u64]) {
 }
 
 fn load(words: &[AtomicU64]) -> String {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Ordering::SeqCst).to_le_bytes()).collect();
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|word| word.load(Ordering::SeqCst).to_le_bytes())
+        .collect();
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -113,33 +113,56 @@ impl PageMap {
         let path = directory.join("header");
         let file = match system::open_shared(&path, false) {
             Err(Error::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Missing { directory: directory.to_owned() });
+                return Err(Error::Missing {
+                    directory: directory.to_owned(),
+                });
             }
             other => other?,
         };
-        let bytes = file.metadata().map_err(|source| Error::system(&path, "look at", source))?.len();
+        let bytes = file
+            .metadata()
+            .map_err(|source| Error::system(&path, "look at", source))?
+            .len();
         if bytes < PAGE_BYTES as u64 {
-            return Err(Error::Corrupt { path, offset: bytes, seq: 0, what: format!("header page of {bytes} bytes") });
+            return Err(Error::Corrupt {
+                path,
+                offset: bytes,
+                seq: 0,
+                what: format!("header page of {bytes} bytes"),
+            });
         }
         let page = Self::map(file, &path)?;
         if page.magic.load(Ordering::Acquire) != MAGIC {
-            return Err(Error::Corrupt { path, offset: 0, seq: 0, what: "not a journal's header page".to_owned() });
+            return Err(Error::Corrupt {
+                path,
+                offset: 0,
+                seq: 0,
+                what: "not a journal's header page".to_owned(),
+            });
         }
         let layout = page.layout.load(Ordering::Relaxed);
         if layout != LAYOUT {
             let what = format!("layout {layout}, this release knows {LAYOUT}");
-            return Err(Error::Mismatch { directory: directory.to_owned(), what });
+            return Err(Error::Mismatch {
+                directory: directory.to_owned(),
+                what,
+            });
         }
         Ok(page)
     }
 
     fn map(file: std::fs::File, path: &Path) -> Result<Self> {
-        let map = MmapOptions::new().len(PAGE_BYTES).map_raw(&file).map_err(|source| Error::system(path, "map", source))?;
+        let map = MmapOptions::new()
+            .len(PAGE_BYTES)
+            .map_raw(&file)
+            .map_err(|source| Error::system(path, "map", source))?;
         Ok(Self { map, file })
     }
 
     pub(crate) fn sync(&self, path: &Path) -> Result<()> {
-        self.file.sync_data().map_err(|source| Error::system(path, "sync", source))
+        self.file
+            .sync_data()
+            .map_err(|source| Error::system(path, "sync", source))
     }
 }
 

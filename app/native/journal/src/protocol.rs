@@ -19,7 +19,10 @@ pub(crate) struct WakeCell {
 impl WakeCell {
     #[cfg(any(loom, not(test)))]
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(0), waiting: AtomicU32::new(0) }
+        Self {
+            word: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+        }
     }
 
     /// Writer, after it made something visible: says whether a futex wake on `word` is due.

@@ -33,7 +33,11 @@ impl<'a> Entry<'a> {
 
     /// The cause that a record caused by this one carries, for the journal this one stands in.
     pub fn as_cause(&self, journal: holdfast_records::JournalName) -> Cause {
-        Cause { journal, seq: self.header.seq, origin_ns: self.header.origin_ns }
+        Cause {
+            journal,
+            seq: self.header.seq,
+            origin_ns: self.header.origin_ns,
+        }
     }
 }
 
@@ -55,9 +59,17 @@ impl Reader {
         let page = Arc::new(PageMap::open(directory)?);
         let first_seq = page.first_seq.load(Ordering::Acquire);
         let segment = Segment::open(directory, first_seq)?;
-        let segment = Arc::new(segment.ok_or_else(|| Error::Missing { directory: directory.to_owned() })?);
-        let mut reader =
-            Self { directory: directory.to_owned(), page, segment, offset: 0, next_seq: first_seq, released: 0 };
+        let segment = Arc::new(segment.ok_or_else(|| Error::Missing {
+            directory: directory.to_owned(),
+        })?);
+        let mut reader = Self {
+            directory: directory.to_owned(),
+            page,
+            segment,
+            offset: 0,
+            next_seq: first_seq,
+            released: 0,
+        };
         reader.seek(from_seq)?;
         Ok(reader)
     }
@@ -123,7 +135,9 @@ impl Reader {
         if self.next_seq < self.first_seq() {
             return Err(self.pruned(self.next_seq));
         }
-        Err(self.segment.corrupt(self.offset, self.next_seq, "the next segment is missing"))
+        Err(self
+            .segment
+            .corrupt(self.offset, self.next_seq, "the next segment is missing"))
     }
 
     /// Whether a record is ready to be read.
@@ -136,7 +150,11 @@ impl Reader {
         if protocol::committed(self.segment.mark(self.offset)) == END {
             self.advance_segment()?;
         }
-        Ok(Watch { page: Arc::clone(&self.page), segment: Arc::clone(&self.segment), offset: self.offset })
+        Ok(Watch {
+            page: Arc::clone(&self.page),
+            segment: Arc::clone(&self.segment),
+            offset: self.offset,
+        })
     }
 
     /// Number of the record that is read next.
@@ -171,10 +189,18 @@ impl Reader {
     }
 
     fn pruned(&self, wanted_seq: u64) -> Error {
-        Error::Pruned { directory: self.directory.clone(), wanted_seq, first_seq: self.first_seq() }
+        Error::Pruned {
+            directory: self.directory.clone(),
+            wanted_seq,
+            first_seq: self.first_seq(),
+        }
     }
 
     fn ahead(&self, wanted_seq: u64, last_seq: u64) -> Error {
-        Error::Ahead { directory: self.directory.clone(), wanted_seq, last_seq }
+        Error::Ahead {
+            directory: self.directory.clone(),
+            wanted_seq,
+            last_seq,
+        }
     }
 }

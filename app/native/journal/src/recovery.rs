@@ -26,7 +26,10 @@ pub(crate) fn recover(directory: &Path, page: &Page) -> Result<Tail> {
     let Some(&oldest) = firsts.first() else {
         return Err(lost(directory, synced_seq, 1, "no segment is left"));
     };
-    let start = firsts.iter().rposition(|&first| first <= synced_seq.max(oldest)).unwrap_or(0);
+    let start = firsts
+        .iter()
+        .rposition(|&first| first <= synced_seq.max(oldest))
+        .unwrap_or(0);
     let mut current = open(directory, firsts[start])?;
     let mut next_seq = firsts[start];
     let mut later = firsts[start + 1..].iter().copied();
@@ -51,17 +54,34 @@ pub(crate) fn recover(directory: &Path, page: &Page) -> Result<Tail> {
             };
             return Err(current.corrupt(offset, next_seq, what));
         }
-        return cut(directory, page, Tail { segment: current, offset, next_seq, bytes_cut: 0 }, is_ended);
+        return cut(
+            directory,
+            page,
+            Tail {
+                segment: current,
+                offset,
+                next_seq,
+                bytes_cut: 0,
+            },
+            is_ended,
+        );
     }
 }
 
 fn open(directory: &Path, first_seq: u64) -> Result<Segment> {
-    Segment::open(directory, first_seq)?.ok_or_else(|| Error::Missing { directory: directory.to_owned() })
+    Segment::open(directory, first_seq)?.ok_or_else(|| Error::Missing {
+        directory: directory.to_owned(),
+    })
 }
 
 fn lost(directory: &Path, synced_seq: u64, seq: u64, what: &str) -> Error {
     let what = format!("{what}, records up to {synced_seq} were durable");
-    Error::Corrupt { path: segment::path_of(directory, seq), offset: 0, seq, what }
+    Error::Corrupt {
+        path: segment::path_of(directory, seq),
+        offset: 0,
+        seq,
+        what,
+    }
 }
 
 /// Reads records to the first that is not there; returns offset, its number, and whether an end mark stands there.
@@ -112,7 +132,10 @@ for_each_record!(sizes);
 
 /// Zeroes what stands behind the last record and drops segments that hold nothing of the journal.
 fn cut(directory: &Path, page: &Page, mut tail: Tail, is_ended: bool) -> Result<Tail> {
-    for first in segment::list(directory)?.into_iter().filter(|&first| first > tail.segment.first_seq) {
+    for first in segment::list(directory)?
+        .into_iter()
+        .filter(|&first| first > tail.segment.first_seq)
+    {
         let orphan = open(directory, first)?;
         tail.bytes_cut += orphan.torn_bytes(0) as u64;
         std::fs::remove_file(&orphan.path).map_err(|source| Error::system(&orphan.path, "remove", source))?;

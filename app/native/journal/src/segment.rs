@@ -49,7 +49,9 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<u64>> {
     let entries = std::fs::read_dir(directory).map_err(|source| Error::system(directory, "list", source))?;
     let mut firsts = Vec::new();
     for entry in entries {
-        let name = entry.map_err(|source| Error::system(directory, "list", source))?.file_name();
+        let name = entry
+            .map_err(|source| Error::system(directory, "list", source))?
+            .file_name();
         if let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX))
             && digits.len() == 20
             && let Ok(first_seq) = digits.parse()
@@ -79,16 +81,32 @@ impl Segment {
             Err(Error::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        let bytes = file.metadata().map_err(|source| Error::system(&path, "look at", source))?.len();
+        let bytes = file
+            .metadata()
+            .map_err(|source| Error::system(&path, "look at", source))?
+            .len();
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) || bytes % 8 != 0 {
-            return Err(Error::Corrupt { path, offset: bytes, seq: first_seq, what: format!("segment of {bytes} bytes") });
+            return Err(Error::Corrupt {
+                path,
+                offset: bytes,
+                seq: first_seq,
+                what: format!("segment of {bytes} bytes"),
+            });
         }
         Self::map(file, path, first_seq, bytes).map(Some)
     }
 
     fn map(file: File, path: PathBuf, first_seq: u64, bytes: u64) -> Result<Self> {
-        let map = MmapOptions::new().len(bytes as usize).map_raw(&file).map_err(|source| Error::system(&path, "map", source))?;
-        Ok(Self { map, file, path, first_seq })
+        let map = MmapOptions::new()
+            .len(bytes as usize)
+            .map_raw(&file)
+            .map_err(|source| Error::system(&path, "map", source))?;
+        Ok(Self {
+            map,
+            file,
+            path,
+            first_seq,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -146,7 +164,10 @@ impl Segment {
         let (from, to) = (from.next_multiple_of(4096), to / 4096 * 4096);
         if from < to {
             // SAFETY: dropping pages of a shared file mapping loses nothing; they are read again from the file.
-            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+            let _ = unsafe {
+                self.map
+                    .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from)
+            };
         }
     }
 
@@ -160,7 +181,9 @@ impl Segment {
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| Error::system(&self.path, "sync", source))
+        self.file
+            .sync_data()
+            .map_err(|source| Error::system(&self.path, "sync", source))
     }
 
     /// What stands at an offset where record `seq` is expected. `IS_CHECKED` false skips the checksum.
@@ -189,6 +212,11 @@ impl Segment {
     }
 
     pub(crate) fn corrupt(&self, offset: usize, seq: u64, what: &str) -> Error {
-        Error::Corrupt { path: self.path.clone(), offset: offset as u64, seq, what: what.to_owned() }
+        Error::Corrupt {
+            path: self.path.clone(),
+            offset: offset as u64,
+            seq,
+            what: what.to_owned(),
+        }
     }
 }

@@ -28,7 +28,12 @@ pub(crate) struct FutexWait {
 impl FutexWait {
     /// Sleep while `word` still holds `value`.
     pub(crate) fn new(word: &AtomicU32, value: u32) -> Self {
-        Self { value: u64::from(value), address: word.as_ptr() as u64, flags: FUTEX_SIZE_U32, reserved: 0 }
+        Self {
+            value: u64::from(value),
+            address: word.as_ptr() as u64,
+            flags: FUTEX_SIZE_U32,
+            reserved: 0,
+        }
     }
 }
 
@@ -40,14 +45,24 @@ pub(crate) fn futex_wait_any(waits: &[FutexWait], timeout: Option<Duration>) -> 
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
         let nanoseconds = now.tv_nsec + i64::from(timeout.subsec_nanos());
         libc::timespec {
-            tv_sec: now.tv_sec.saturating_add(timeout.as_secs().min(i64::MAX as u64 / 2) as i64) + nanoseconds / 1_000_000_000,
+            tv_sec: now
+                .tv_sec
+                .saturating_add(timeout.as_secs().min(i64::MAX as u64 / 2) as i64)
+                + nanoseconds / 1_000_000_000,
             tv_nsec: nanoseconds % 1_000_000_000,
         }
     });
     let deadline_pointer = deadline.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the slice and the deadline outlive the call; the kernel checks the addresses in them.
     let answer = unsafe {
-        libc::syscall(libc::SYS_futex_waitv, waits.as_ptr(), waits.len() as u32, 0_u32, deadline_pointer, libc::CLOCK_MONOTONIC)
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waits.as_ptr(),
+            waits.len() as u32,
+            0_u32,
+            deadline_pointer,
+            libc::CLOCK_MONOTONIC,
+        )
     };
     if answer >= 0 {
         return Ok(());
@@ -83,7 +98,10 @@ pub(crate) fn allocate(file: &File, path: &Path, bytes: u64) -> Result<()> {
     let answer = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as i64) };
     match answer {
         0 => Ok(()),
-        libc::ENOSPC | libc::EDQUOT | libc::EFBIG => Err(Error::Full { path: path.to_owned(), bytes }),
+        libc::ENOSPC | libc::EDQUOT | libc::EFBIG => Err(Error::Full {
+            path: path.to_owned(),
+            bytes,
+        }),
         other => Err(Error::system(path, "allocate", io::Error::from_raw_os_error(other))),
     }
 }
@@ -95,8 +113,14 @@ pub(crate) fn lock_directory(directory: &Path) -> Result<File> {
     loop {
         match flock(file.as_raw_fd(), libc::LOCK_EX) {
             Ok(()) => return Ok(file),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(Error::system(directory, "lock", error)),
-            Err(_) if Instant::now() >= deadline => return Err(Error::Locked { directory: directory.to_owned() }),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(Error::system(directory, "lock", error));
+            }
+            Err(_) if Instant::now() >= deadline => {
+                return Err(Error::Locked {
+                    directory: directory.to_owned(),
+                });
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }
     }
@@ -110,10 +134,16 @@ pub(crate) fn is_directory_locked(directory: &Path) -> bool {
 /// Takes an advisory lock without waiting.
 pub(crate) fn flock(descriptor: RawFd, kind: i32) -> io::Result<()> {
     // SAFETY: locking an open descriptor has no memory effect.
-    if unsafe { libc::flock(descriptor, kind | libc::LOCK_NB) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::flock(descriptor, kind | libc::LOCK_NB) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Makes file creations, renames and removals in a directory durable.
 pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(|source| Error::system(directory, "sync", source))
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| Error::system(directory, "sync", source))
 }

@@ -35,14 +35,18 @@ pub fn verify(directory: &Path) -> Result<Verification> {
     let synced_seq = page.synced_seq.load(Ordering::Relaxed);
     let firsts = segment::list(directory)?;
     let mut found = Verification::default();
-    let mut seq = *firsts.first().ok_or_else(|| Error::Missing { directory: directory.to_owned() })?;
+    let mut seq = *firsts.first().ok_or_else(|| Error::Missing {
+        directory: directory.to_owned(),
+    })?;
     for first in firsts {
         if first != seq && found.records > 0 {
             found.damage = Some(("a segment is missing".to_owned(), segment::path_of(directory, seq), 0));
             break;
         }
         // Retention may remove the oldest segments while they are being verified.
-        let Some(segment) = Segment::open(directory, first)? else { continue };
+        let Some(segment) = Segment::open(directory, first)? else {
+            continue;
+        };
         if found.records == 0 {
             found.first_seq = first;
         }

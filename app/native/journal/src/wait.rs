@@ -75,7 +75,12 @@ pub fn wait(readers: &mut [&mut Reader], spin: Duration, timeout: Duration) -> R
 /// Waits until one of the places has a record, the bell rings, or the time is over.
 ///
 /// `bell` comes with the count seen before the caller last looked at whatever the bell announces.
-pub fn wait_any(watches: &[Watch], spin: Duration, timeout: Option<Duration>, bell: Option<(&Bell, u32)>) -> Result<Wake> {
+pub fn wait_any(
+    watches: &[Watch],
+    spin: Duration,
+    timeout: Option<Duration>,
+    bell: Option<(&Bell, u32)>,
+) -> Result<Wake> {
     if watches.len() > READERS_MAX {
         return Err(too_many(watches.len()));
     }
@@ -83,7 +88,9 @@ pub fn wait_any(watches: &[Watch], spin: Duration, timeout: Option<Duration>, be
 }
 
 fn too_many(count: usize) -> Error {
-    Error::Invalid { what: format!("waiting for {count} journals, at most {READERS_MAX} can be waited for") }
+    Error::Invalid {
+        what: format!("waiting for {count} journals, at most {READERS_MAX} can be waited for"),
+    }
 }
 
 fn sleep<'a>(

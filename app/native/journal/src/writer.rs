@@ -79,7 +79,12 @@ impl Writer {
         let page = &writer.keeper.page;
         let found = page.identity();
         let epoch = (found.epoch + 1).max(now_ns.max(1) as u64);
-        page.set_identity(&Identity { epoch, build_hash: options.build_hash, config_hash: options.config_hash, ..found });
+        page.set_identity(&Identity {
+            epoch,
+            build_hash: options.build_hash,
+            config_hash: options.config_hash,
+            ..found
+        });
         page.heartbeat_ns.store(now_ns, Ordering::Release);
         page.sync(&directory.join("header"))?;
         Ok(writer)
@@ -87,12 +92,24 @@ impl Writer {
 
     /// Opens a copy of another host's journal: it keeps the identity of the source and takes its records as they are.
     pub fn open_mirror(directory: &Path, source: &Identity, options: &Options) -> Result<Self> {
-        check_options(&Options { segment_bytes: source.segment_bytes, ..*options }, source.journal)?;
+        check_options(
+            &Options {
+                segment_bytes: source.segment_bytes,
+                ..*options
+            },
+            source.journal,
+        )?;
         let writer = Self::start(directory, source, options)?;
         let found = writer.keeper.page.identity();
         if found.created_ns != source.created_ns || found.segment_bytes != source.segment_bytes {
-            let what = format!("created at {} ns, the source was created at {} ns", found.created_ns, source.created_ns);
-            return Err(Error::Mismatch { directory: directory.to_owned(), what });
+            let what = format!(
+                "created at {} ns, the source was created at {} ns",
+                found.created_ns, source.created_ns
+            );
+            return Err(Error::Mismatch {
+                directory: directory.to_owned(),
+                what,
+            });
         }
         Ok(writer)
     }
@@ -103,21 +120,46 @@ impl Writer {
         let page = Arc::new(open_page(directory, fresh)?);
         let found = page.identity();
         if found.journal != fresh.journal {
-            let what = format!("it is {:?}, expected {:?}", found.journal.label(), fresh.journal.label());
-            return Err(Error::Mismatch { directory: directory.to_owned(), what });
+            let what = format!(
+                "it is {:?}, expected {:?}",
+                found.journal.label(),
+                fresh.journal.label()
+            );
+            return Err(Error::Mismatch {
+                directory: directory.to_owned(),
+                what,
+            });
         }
-        let Tail { segment, offset, next_seq, bytes_cut } = recovery::recover(directory, &page)?;
+        let Tail {
+            segment,
+            offset,
+            next_seq,
+            bytes_cut,
+        } = recovery::recover(directory, &page)?;
         let segment = Arc::new(segment);
         let is_power_durable = options.durability == Durability::Power;
-        page.first_seq.store(segment::list(directory)?.first().copied().unwrap_or(1), Ordering::Release);
+        page.first_seq.store(
+            segment::list(directory)?.first().copied().unwrap_or(1),
+            Ordering::Release,
+        );
         page.last_seq.store(next_seq - 1, Ordering::Release);
-        page.is_power_durable.store(u64::from(is_power_durable), Ordering::Relaxed);
+        page.is_power_durable
+            .store(u64::from(is_power_durable), Ordering::Relaxed);
         let keeper = Keeper::new(directory, page, &segment, next_seq - 1, options.segments_retained_max)?;
         keeper.written_offset.store(offset as u64, Ordering::Relaxed);
         let keeper = Arc::new(keeper);
         keeper.sync()?;
         let thread = Some(keeper.start()?);
-        Ok(Self { keeper, thread, segment, offset, next_seq, bytes_cut, is_power_durable, _lock: lock })
+        Ok(Self {
+            keeper,
+            thread,
+            segment,
+            offset,
+            next_seq,
+            bytes_cut,
+            is_power_durable,
+            _lock: lock,
+        })
     }
 
     /// Appends a record and returns its number.
@@ -148,14 +190,20 @@ impl Writer {
     /// Errors: [`Error::Invalid`] when it is damaged or not the next one.
     pub fn append_raw(&mut self, bytes: &[u8]) -> Result<u64> {
         if bytes.len() < HEADER_BYTES || !bytes.len().is_multiple_of(8) {
-            return Err(Error::Invalid { what: format!("a record of {} bytes", bytes.len()) });
+            return Err(Error::Invalid {
+                what: format!("a record of {} bytes", bytes.len()),
+            });
         }
         let header: Header = bytemuck::pod_read_unaligned(&bytes[..HEADER_BYTES]);
         if header.length as usize != bytes.len() || header.crc32c != crc32c::crc32c(&bytes[8..]) {
-            return Err(Error::Invalid { what: format!("record {} is damaged", header.seq) });
+            return Err(Error::Invalid {
+                what: format!("record {} is damaged", header.seq),
+            });
         }
         if header.seq != self.next_seq {
-            return Err(Error::Invalid { what: format!("record {} came instead of {}", header.seq, self.next_seq) });
+            return Err(Error::Invalid {
+                what: format!("record {} came instead of {}", header.seq, self.next_seq),
+            });
         }
         self.put(&header, &bytes[HEADER_BYTES..])
     }
@@ -194,7 +242,9 @@ impl Writer {
     #[cold]
     fn roll(&mut self, length: usize) -> Result<()> {
         if length + END_BYTES > self.keeper.page.identity().segment_bytes as usize {
-            return Err(Error::Invalid { what: format!("a record of {length} bytes does not fit into a segment") });
+            return Err(Error::Invalid {
+                what: format!("a record of {length} bytes does not fit into a segment"),
+            });
         }
         let next = self.keeper.next_segment(self.next_seq)?;
         protocol::commit(self.segment.mark(self.offset), END);
@@ -246,7 +296,9 @@ impl Writer {
     }
 
     fn shut(&mut self) -> Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
         self.keeper.stop(thread);
         self.keeper.check()?;
         self.keeper.sync()?;
@@ -267,7 +319,9 @@ fn check_options(options: &Options, journal: JournalName) -> Result<()> {
         return Err(Error::Invalid { what });
     }
     if journal == JournalName::NONE {
-        return Err(Error::Invalid { what: "a journal needs a name".to_owned() });
+        return Err(Error::Invalid {
+            what: "a journal needs a name".to_owned(),
+        });
     }
     Ok(())
 }
@@ -284,7 +338,12 @@ fn open_page(directory: &Path, fresh: &Identity) -> Result<PageMap> {
         [1] if Segment::open(directory, 1)?.is_some_and(|first| first.torn_bytes(0) == 0) => {}
         [first, ..] => {
             let what = "records without a header page".to_owned();
-            return Err(Error::Corrupt { path: directory.join("header"), offset: 0, seq: *first, what });
+            return Err(Error::Corrupt {
+                path: directory.join("header"),
+                offset: 0,
+                seq: *first,
+                what,
+            });
         }
     }
     PageMap::create(directory, fresh)
