@@ -17,7 +17,6 @@ pub(crate) struct WakeCell {
 }
 
 impl WakeCell {
-    #[cfg(any(loom, not(test)))]
     pub(crate) fn new() -> Self {
         Self {
             word: AtomicU32::new(0),
