@@ -18,7 +18,9 @@ def answer(text: str, status: int = 200) -> Response:
 
 
 def request(channel: Channel = Channel.TRADES, *symbols: str) -> HistoryRequest:
-    return HistoryRequest(channel=channel, symbols=symbols or ("IBM", "BAC"), start_ns=1, end_ns=2_000_000_000, feed="iex")
+    return HistoryRequest(
+        channel=channel, symbols=symbols or ("IBM", "BAC"), start_ns=1, end_ns=2_000_000_000, feed="iex"
+    )
 
 
 class Pages:
