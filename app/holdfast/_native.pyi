@@ -847,7 +847,7 @@ class JournalWriter:
         name: JournalName,
         *,
         now_ns: int,
-        segment_bytes: int = 16777216,
+        segment_bytes: int = ...,
         is_power_durable: bool = False,
         segments_retained_max: int = 0,
         build_hash: int = 0,

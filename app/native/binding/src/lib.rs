@@ -1,5 +1,7 @@
 //! The Python module `holdfast._native`: one file per concept, each with a `register`.
 
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
 mod book;
 mod codes;
 mod decode;

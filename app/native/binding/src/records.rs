@@ -85,6 +85,7 @@ macro_rules! define_classes {
                 header: Header,
             }
 
+            #[allow(clippy::wrong_self_convention, reason = "fields are named for what they hold, such as from_ns")]
             #[pymethods]
             impl $name {
                 #[classattr]
