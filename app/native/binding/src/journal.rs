@@ -13,13 +13,48 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-create_exception!(holdfast._native, JournalError, PyException, "A journal cannot be used; the message says why.");
-create_exception!(holdfast._native, JournalLocked, JournalError, "Another process writes this journal.");
-create_exception!(holdfast._native, JournalFull, JournalError, "No room for the next segment.");
-create_exception!(holdfast._native, JournalCorrupt, JournalError, "Bytes that were once durable are damaged.");
-create_exception!(holdfast._native, JournalPruned, JournalError, "The wanted record is older than the retained ones.");
-create_exception!(holdfast._native, JournalAhead, JournalError, "The wanted record is newer than the journal.");
-create_exception!(holdfast._native, JournalMissing, JournalError, "No writer has created the journal.");
+create_exception!(
+    holdfast._native,
+    JournalError,
+    PyException,
+    "A journal cannot be used; the message says why."
+);
+create_exception!(
+    holdfast._native,
+    JournalLocked,
+    JournalError,
+    "Another process writes this journal."
+);
+create_exception!(
+    holdfast._native,
+    JournalFull,
+    JournalError,
+    "No room for the next segment."
+);
+create_exception!(
+    holdfast._native,
+    JournalCorrupt,
+    JournalError,
+    "Bytes that were once durable are damaged."
+);
+create_exception!(
+    holdfast._native,
+    JournalPruned,
+    JournalError,
+    "The wanted record is older than the retained ones."
+);
+create_exception!(
+    holdfast._native,
+    JournalAhead,
+    JournalError,
+    "The wanted record is newer than the journal."
+);
+create_exception!(
+    holdfast._native,
+    JournalMissing,
+    JournalError,
+    "No writer has created the journal."
+);
 
 /// The one conversion of journal errors to Python exceptions.
 #[expect(clippy::needless_pass_by_value, reason = "the form map_err wants")]
@@ -79,9 +114,25 @@ impl RecordSink for Append<'_> {
     }
 }
 
-fn options(segment_bytes: u64, is_power_durable: bool, retained_max: usize, build_hash: u64, config_hash: u64) -> Options {
-    let durability = if is_power_durable { Durability::Power } else { Durability::Process };
-    Options { segment_bytes, durability, segments_retained_max: retained_max, build_hash, config_hash }
+fn options(
+    segment_bytes: u64,
+    is_power_durable: bool,
+    retained_max: usize,
+    build_hash: u64,
+    config_hash: u64,
+) -> Options {
+    let durability = if is_power_durable {
+        Durability::Power
+    } else {
+        Durability::Process
+    };
+    Options {
+        segment_bytes,
+        durability,
+        segments_retained_max: retained_max,
+        build_hash,
+        config_hash,
+    }
 }
 
 #[pymethods]
@@ -101,8 +152,16 @@ impl JournalWriter {
         config_hash: u64,
     ) -> PyResult<Self> {
         let name = JournalName::from_python(name)?;
-        let options = options(segment_bytes, is_power_durable, segments_retained_max, build_hash, config_hash);
-        let writer = py.detach(|| journal::Writer::open(&directory, name, &options, now_ns)).map_err(to_exception)?;
+        let options = options(
+            segment_bytes,
+            is_power_durable,
+            segments_retained_max,
+            build_hash,
+            config_hash,
+        );
+        let writer = py
+            .detach(|| journal::Writer::open(&directory, name, &options, now_ns))
+            .map_err(to_exception)?;
         Ok(Self { writer: Some(writer) })
     }
 
@@ -118,8 +177,9 @@ impl JournalWriter {
     ) -> PyResult<Self> {
         let source = identity_from(identity);
         let options = options(source.segment_bytes, is_power_durable, segments_retained_max, 0, 0);
-        let writer =
-            py.detach(|| journal::Writer::open_mirror(&directory, &source, &options)).map_err(to_exception)?;
+        let writer = py
+            .detach(|| journal::Writer::open_mirror(&directory, &source, &options))
+            .map_err(to_exception)?;
         writer.follow(&source);
         Ok(Self { writer: Some(writer) })
     }
@@ -154,7 +214,18 @@ impl JournalWriter {
     ) -> PyResult<u64> {
         let journal = cause_journal.map_or(Ok(JournalName::NONE), JournalName::from_python)?;
         let writer = self.writer.as_mut().ok_or_else(closed)?;
-        with_record(record, Append { writer, ts_ns, cause: Cause { journal, seq: cause_seq, origin_ns } })
+        with_record(
+            record,
+            Append {
+                writer,
+                ts_ns,
+                cause: Cause {
+                    journal,
+                    seq: cause_seq,
+                    origin_ns,
+                },
+            },
+        )
     }
 
     /// Appends records of the mirrored journal, as `JournalReader.read_raw` gave them; returns how many.
@@ -162,9 +233,14 @@ impl JournalWriter {
         let writer = self.writer.as_mut().ok_or_else(closed)?;
         let (mut rest, mut count) = (records, 0);
         while !rest.is_empty() {
-            let length = rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+            let length = rest
+                .first_chunk()
+                .map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
             if length == 0 || length > rest.len() {
-                return Err(PyValueError::new_err(format!("record {} is cut short", writer.next_seq())));
+                return Err(PyValueError::new_err(format!(
+                    "record {} is cut short",
+                    writer.next_seq()
+                )));
             }
             writer.append_raw(&rest[..length]).map_err(to_exception)?;
             rest = &rest[length..];
@@ -263,8 +339,13 @@ impl JournalReader {
     #[pyo3(signature = (directory, *, from_seq = 1, spin_us = 0, wait_s = 0.0))]
     fn new(py: Python<'_>, directory: PathBuf, from_seq: u64, spin_us: u64, wait_s: f64) -> PyResult<Self> {
         let patience = seconds(wait_s)?;
-        let reader = py.detach(|| open_patiently(&directory, from_seq, patience)).map_err(to_exception)?;
-        Ok(Self { reader: Some(reader), spin: Duration::from_micros(spin_us) })
+        let reader = py
+            .detach(|| open_patiently(&directory, from_seq, patience))
+            .map_err(to_exception)?;
+        Ok(Self {
+            reader: Some(reader),
+            spin: Duration::from_micros(spin_us),
+        })
     }
 
     /// Number of the record that is read next.
@@ -418,7 +499,9 @@ fn wait_any(py: Python<'_>, readers: Vec<Py<JournalReader>>, timeout_s: f64) -> 
     if places.iter().any(Watch::is_ready) {
         return Ok(true);
     }
-    let wake = py.detach(|| journal::wait_any(&places, spin, Some(timeout), None)).map_err(to_exception)?;
+    let wake = py
+        .detach(|| journal::wait_any(&places, spin, Some(timeout), None))
+        .map_err(to_exception)?;
     Ok(wake == Wake::Ready)
 }
 
@@ -459,7 +542,10 @@ impl NotifierState {
                 return;
             }
             // A wait that fails is reported as readiness: the reader then meets the error itself.
-            if !matches!(journal::wait_any(&places, spin, None, Some((&self.bell, seen))), Ok(Wake::Bell)) {
+            if !matches!(
+                journal::wait_any(&places, spin, None, Some((&self.bell, seen))),
+                Ok(Wake::Bell)
+            ) {
                 signal(eventfd);
             }
         }
@@ -491,7 +577,12 @@ impl JournalNotifier {
             .name("journal-notifier".to_owned())
             .spawn(move || shared.run(eventfd))
             .map_err(|error| JournalError::new_err(format!("cannot start the notifier thread: {error}")))?;
-        Ok(Self { readers, eventfd, state, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            readers,
+            eventfd,
+            state,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Asks for one notification; at once when there is something to read already.
@@ -544,7 +635,9 @@ impl KillLatch {
 impl KillLatch {
     #[new]
     fn new(path: PathBuf) -> PyResult<Self> {
-        journal::KillLatch::open(&path).map(|latch| Self { latch: Arc::new(latch) }).map_err(to_exception)
+        journal::KillLatch::open(&path)
+            .map(|latch| Self { latch: Arc::new(latch) })
+            .map_err(to_exception)
     }
 
     /// Whether entries are stopped: one load.

@@ -100,6 +100,7 @@ impl KillLatch {
         Ok(latch)
     }
 
+    #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
     fn page(&self) -> &LatchPage {
         // SAFETY: the mapping is PAGE_BYTES long and page-aligned, lives as long as self, and the layout holds atomics only.
         unsafe { &*self.map.as_ptr().cast::<LatchPage>() }
@@ -155,7 +156,7 @@ impl KillLatch {
             self.write_note(before | 1, operator, reason, now_ns);
         }
         self.sync()?;
-        Ok(before % 2 == 0)
+        Ok(before.is_multiple_of(2))
     }
 
     /// Lets entries go on; false when the latch was clear, or was set again meanwhile.

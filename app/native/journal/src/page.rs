@@ -169,6 +169,7 @@ impl PageMap {
 impl Deref for PageMap {
     type Target = Page;
 
+    #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
     fn deref(&self) -> &Page {
         // SAFETY: the mapping is PAGE_BYTES long and page-aligned, lives as long as self, and Page holds atomics and padding only.
         unsafe { &*self.map.as_ptr().cast::<Page>() }

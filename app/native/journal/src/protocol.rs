@@ -106,7 +106,11 @@ mod tests {
                     drop(self.woken.wait(kernel));
                 }
             }
-            assert_eq!(self.payloads[index].load(Ordering::Relaxed), 7, "a committed record is whole");
+            assert_eq!(
+                self.payloads[index].load(Ordering::Relaxed),
+                7,
+                "a committed record is whole"
+            );
         }
     }
 

@@ -117,6 +117,7 @@ impl Segment {
     ///
     /// Invariant: `offset` is a multiple of 8 and at least 8 bytes before the end.
     #[inline]
+    #[expect(clippy::cast_ptr_alignment, reason = "checked above the cast")]
     pub(crate) fn mark(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(8) && offset + END_BYTES <= self.map.len());
         // SAFETY: inside the mapping and aligned, as just checked; all processes access marks as atomics only.
@@ -133,6 +134,7 @@ impl Segment {
 
     /// Writes a record without its length. Only the journal's writer calls this, beyond its last commit.
     #[inline]
+    #[expect(clippy::cast_ptr_alignment, reason = "checked above the cast")]
     pub(crate) fn write(&self, offset: usize, header: &Header, payload: &[u8]) {
         assert!(offset.is_multiple_of(8) && offset + HEADER_BYTES + payload.len() + END_BYTES <= self.map.len());
         // SAFETY: inside the mapping; no reader looks at bytes behind a mark of zero, and there is one writer.

@@ -69,7 +69,7 @@ pub fn wait(readers: &mut [&mut Reader], spin: Duration, timeout: Duration) -> R
     for (slot, reader) in watches.iter_mut().zip(readers) {
         *slot = Some(reader.watch()?);
     }
-    sleep(watches.iter().flatten(), spin, Some(timeout), None).map(|wake| wake == Wake::Ready)
+    sleep(&watches.iter().flatten(), spin, Some(timeout), None).map(|wake| wake == Wake::Ready)
 }
 
 /// Waits until one of the places has a record, the bell rings, or the time is over.
@@ -84,7 +84,7 @@ pub fn wait_any(
     if watches.len() > READERS_MAX {
         return Err(too_many(watches.len()));
     }
-    sleep(watches.iter(), spin, timeout, bell)
+    sleep(&watches.iter(), spin, timeout, bell)
 }
 
 fn too_many(count: usize) -> Error {
@@ -94,7 +94,7 @@ fn too_many(count: usize) -> Error {
 }
 
 fn sleep<'a>(
-    watches: impl Iterator<Item = &'a Watch> + Clone,
+    watches: &(impl Iterator<Item = &'a Watch> + Clone),
     spin: Duration,
     timeout: Option<Duration>,
     bell: Option<(&Bell, u32)>,

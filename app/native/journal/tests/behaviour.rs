@@ -10,7 +10,12 @@ const RECORD_BYTES: usize = HEADER_BYTES + size_of::<Quote>();
 const PER_SEGMENT: u64 = (4096 - 8) / RECORD_BYTES as u64;
 
 fn options() -> Options {
-    Options { segment_bytes: 4096, build_hash: 11, config_hash: 22, ..Options::default() }
+    Options {
+        segment_bytes: 4096,
+        build_hash: 11,
+        config_hash: 22,
+        ..Options::default()
+    }
 }
 
 fn open(directory: &Path, options: &Options, now_ns: i64) -> Writer {
@@ -19,7 +24,10 @@ fn open(directory: &Path, options: &Options, now_ns: i64) -> Writer {
 
 fn append(writer: &mut Writer, count: u64) {
     for _ in 0..count {
-        let record = Quote { bid_price_e9: writer.next_seq() as i64, ..Quote::default() };
+        let record = Quote {
+            bid_price_e9: writer.next_seq() as i64,
+            ..Quote::default()
+        };
         writer.append(&record, 1, Cause::default()).expect("appends");
     }
 }
@@ -66,13 +74,28 @@ fn readers_see_identity_and_heartbeat() {
     let reader = Reader::open(folder.path(), 1).expect("opens");
     writer.heartbeat(77);
     let identity = reader.identity();
-    assert_eq!((reader.heartbeat_ns(), identity.build_hash, identity.config_hash, identity.epoch), (77, 11, 22, 9));
+    assert_eq!(
+        (
+            reader.heartbeat_ns(),
+            identity.build_hash,
+            identity.config_hash,
+            identity.epoch
+        ),
+        (77, 11, 22, 9)
+    );
 }
 
 #[test]
 fn retention_keeps_the_newest_segments_and_tells_slow_readers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut writer = open(folder.path(), &Options { segments_retained_max: 3, ..options() }, 1);
+    let mut writer = open(
+        folder.path(),
+        &Options {
+            segments_retained_max: 3,
+            ..options()
+        },
+        1,
+    );
     let mut slow = Reader::open(folder.path(), 1).expect("opens");
     append(&mut writer, PER_SEGMENT * 6);
     eventually(|| slow.first_seq() == PER_SEGMENT * 3 + 1);
@@ -83,7 +106,10 @@ fn retention_keeps_the_newest_segments_and_tells_slow_readers() {
     }
     assert!(matches!(slow.next(), Err(Error::Pruned { .. })));
     slow.seek(0).expect("the oldest retained");
-    assert_eq!(slow.next().expect("reads").expect("a record").header.seq, PER_SEGMENT * 3 + 1);
+    assert_eq!(
+        slow.next().expect("reads").expect("a record").header.seq,
+        PER_SEGMENT * 3 + 1
+    );
     drop(writer);
     assert_eq!(verify(folder.path()).expect("verifies").first_seq, PER_SEGMENT * 3 + 1);
     assert_eq!(open(folder.path(), &options(), 2).next_seq(), PER_SEGMENT * 6 + 1);
@@ -93,16 +119,30 @@ fn retention_keeps_the_newest_segments_and_tells_slow_readers() {
 fn a_record_synced_before_it_was_visible_is_kept_under_power_durability() {
     for (durability, next_seq) in [(Durability::Power, 3), (Durability::Process, 2)] {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut writer = open(folder.path(), &Options { durability, ..options() }, 1);
+        let mut writer = open(
+            folder.path(),
+            &Options {
+                durability,
+                ..options()
+            },
+            1,
+        );
         append(&mut writer, 2);
         writer.close().expect("closes");
         // The state after power was lost between the sync and the commit of record 2.
-        let header = std::fs::File::options().write(true).open(folder.path().join("header")).expect("opens");
+        let header = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("header"))
+            .expect("opens");
         header.write_all_at(&1_u64.to_le_bytes(), 72).expect("writes");
         let segment = folder.path().join(format!("{:020}.segment", 1));
         let segment = std::fs::File::options().write(true).open(segment).expect("opens");
         segment.write_all_at(&[0; 4], RECORD_BYTES as u64).expect("writes");
-        assert_eq!(open(folder.path(), &options(), 2).next_seq(), next_seq, "{durability:?}");
+        assert_eq!(
+            open(folder.path(), &options(), 2).next_seq(),
+            next_seq,
+            "{durability:?}"
+        );
     }
 }
 
@@ -113,11 +153,16 @@ fn a_tail_lost_with_the_power_is_cut_and_a_durable_one_is_not() {
         let mut writer = open(folder.path(), &options(), 1);
         append(&mut writer, PER_SEGMENT * 2);
         writer.close().expect("closes");
-        let header = std::fs::File::options().write(true).open(folder.path().join("header")).expect("opens");
+        let header = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("header"))
+            .expect("opens");
         header.write_all_at(&synced_seq.to_le_bytes(), 72).expect("writes");
         let segment = folder.path().join(format!("{:020}.segment", 1));
         let segment = std::fs::File::options().write(true).open(segment).expect("opens");
-        segment.write_all_at(&[0; RECORD_BYTES], 2 * RECORD_BYTES as u64).expect("writes");
+        segment
+            .write_all_at(&[0; RECORD_BYTES], 2 * RECORD_BYTES as u64)
+            .expect("writes");
         let outcome = Writer::open(folder.path(), JournalName::SIGNALS, &options(), 2);
         if is_cut {
             let writer = outcome.expect("opens");
@@ -133,9 +178,18 @@ fn a_tail_lost_with_the_power_is_cut_and_a_durable_one_is_not() {
 
 #[test]
 fn waiting_ends_with_a_record_or_with_the_time() {
-    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
-    let mut writers: Vec<_> = folders.iter().map(|folder| open(folder.path(), &options(), 1)).collect();
-    let mut readers: Vec<_> = folders.iter().map(|folder| Reader::open(folder.path(), 1).expect("opens")).collect();
+    let folders = [
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    ];
+    let mut writers: Vec<_> = folders
+        .iter()
+        .map(|folder| open(folder.path(), &options(), 1))
+        .collect();
+    let mut readers: Vec<_> = folders
+        .iter()
+        .map(|folder| Reader::open(folder.path(), 1).expect("opens"))
+        .collect();
     let mut all: Vec<&mut Reader> = readers.iter_mut().collect();
     assert!(!wait(&mut all, Duration::ZERO, Duration::from_millis(5)).expect("waits"));
     let writer = std::thread::spawn(move || {
@@ -148,7 +202,10 @@ fn waiting_ends_with_a_record_or_with_the_time() {
     });
     let mut count = 0;
     while count < 4_000 {
-        assert!(wait(&mut all, Duration::ZERO, Duration::from_secs(10)).expect("waits"), "a wake was missed at {count}");
+        assert!(
+            wait(&mut all, Duration::ZERO, Duration::from_secs(10)).expect("waits"),
+            "a wake was missed at {count}"
+        );
         for reader in &mut all {
             while reader.next().expect("reads").is_some() {
                 count += 1;
@@ -175,7 +232,14 @@ fn the_latch_is_sticky_and_names_the_first_operator() {
     let reopened = KillLatch::open(&path).expect("opens");
     assert!(reopened.is_set());
     assert!(reopened.reset("eve", "checked", 8).expect("resets"));
-    assert_eq!((reopened.is_set(), reopened.generation(), reopened.note().reason.as_str()), (false, 2, "checked"));
+    assert_eq!(
+        (
+            reopened.is_set(),
+            reopened.generation(),
+            reopened.note().reason.as_str()
+        ),
+        (false, 2, "checked")
+    );
     assert!(!reopened.reset("eve", "again", 9).expect("is clear"));
 }
 

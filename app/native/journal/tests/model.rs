@@ -33,7 +33,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn options(segments_retained_max: usize) -> Options {
-    Options { segment_bytes: SEGMENT_BYTES, segments_retained_max, ..Options::default() }
+    Options {
+        segment_bytes: SEGMENT_BYTES,
+        segments_retained_max,
+        ..Options::default()
+    }
 }
 
 fn open(directory: &Path, retained_max: usize) -> Writer {
@@ -41,15 +45,25 @@ fn open(directory: &Path, retained_max: usize) -> Writer {
 }
 
 fn quote(number: i64) -> Quote {
-    Quote { bid_price_e9: number, ..Quote::default() }
+    Quote {
+        bid_price_e9: number,
+        ..Quote::default()
+    }
 }
 
 fn decision(number: i64) -> Decision {
-    Decision { limit_price_e9: number, ..Decision::default() }
+    Decision {
+        limit_price_e9: number,
+        ..Decision::default()
+    }
 }
 
 fn cause(number: i64) -> Cause {
-    Cause { journal: JournalName::SIGNALS, seq: number as u64, origin_ns: -number }
+    Cause {
+        journal: JournalName::SIGNALS,
+        seq: number as u64,
+        origin_ns: -number,
+    }
 }
 
 /// The number hidden in a record, which says all about it.
@@ -80,7 +94,10 @@ fn tear(directory: &Path, garbage: &[u8]) -> u64 {
     let garbage = &garbage[..garbage.len().min(room)];
     let file = std::fs::File::options().write(true).open(path).expect("writable");
     file.write_all_at(garbage, offset as u64 + 4).expect("written");
-    garbage.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 5)
+    garbage
+        .iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(0, |last| last as u64 + 5)
 }
 
 fn segments(directory: &Path) -> Vec<std::path::PathBuf> {
@@ -106,7 +123,10 @@ fn assert_mirrors(source: &Path, records: usize) {
     assert_eq!(ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours.file_name(), theirs.file_name());
-        assert!(std::fs::read(ours).expect("reads") == std::fs::read(theirs).expect("reads"), "{theirs:?} differs");
+        assert!(
+            std::fs::read(ours).expect("reads") == std::fs::read(theirs).expect("reads"),
+            "{theirs:?} differs"
+        );
     }
 }
 
