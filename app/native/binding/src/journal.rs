@@ -1,5 +1,7 @@
 //! Journals and the kill latch for Python: writer, reader, waiting, notifier.
 
+#![allow(clippy::needless_pass_by_value, reason = "arguments from Python arrive owned")]
+
 use crate::codes::PyCode;
 use crate::records::{RecordSink, to_python, with_record};
 use holdfast_journal::{self as journal, Bell, Durability, Error, Identity, Options, Wake, Watch};
@@ -57,7 +59,6 @@ create_exception!(
 );
 
 /// The one conversion of journal errors to Python exceptions.
-#[expect(clippy::needless_pass_by_value, reason = "the form map_err wants")]
 pub(crate) fn to_exception(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
@@ -287,7 +288,7 @@ impl JournalWriter {
     }
 }
 
-/// Identity as plain numbers: journal, segment_bytes, created_ns, epoch, build_hash, config_hash (hashes bit by bit).
+/// Identity as plain numbers: journal, segment bytes, creation ns, epoch, build hash, configuration hash (bit by bit).
 fn identity_from([journal, segment_bytes, created_ns, epoch, build_hash, config_hash]: [i64; 6]) -> Identity {
     Identity {
         journal: JournalName(journal as u8),
@@ -396,7 +397,7 @@ impl JournalReader {
         self.reader()?.identity().journal.to_python(py)
     }
 
-    /// What a mirror must take over: journal number, segment_bytes, created_ns, epoch, build_hash, config_hash.
+    /// What a mirror must take over: journal, segment bytes, creation ns, epoch, build hash, configuration hash.
     #[getter]
     fn identity(&self) -> PyResult<(i64, i64, i64, i64, i64, i64)> {
         let identity = self.reader()?.identity();

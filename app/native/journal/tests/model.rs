@@ -125,7 +125,8 @@ fn assert_mirrors(source: &Path, records: usize) {
         assert_eq!(ours.file_name(), theirs.file_name());
         assert!(
             std::fs::read(ours).expect("reads") == std::fs::read(theirs).expect("reads"),
-            "{theirs:?} differs"
+            "{} differs",
+            theirs.display()
         );
     }
 }
