@@ -1,5 +1,10 @@
 """Every metric, declared once: base units, closed label sets."""
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 SERVICE_UP = Gauge("holdfast_service_up", "1 once the service said it is ready", ["service"])
+
+# signal-bridge
+SIGNALS = Counter("holdfast_signal_outputs_total", "Signals and order intents written")
+SIGNAL_BRIDGE_LAG = Gauge("holdfast_signal_bridge_lag_records", "Market records not handed to the strategies yet")
+STRATEGIES_STOPPED = Counter("holdfast_strategies_stopped_total", "Strategies stopped by their own error", ["strategy"])

@@ -1,0 +1,355 @@
+"""Running strategies over records: a pure function of what it is fed, so that live and replay are the same code."""
+
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+
+from holdfast._native import (
+    Bar,
+    Fill,
+    IntentAction,
+    OrderEvent,
+    OrderEventKind,
+    OrderIntent,
+    OrderStatus,
+    OrderType,
+    Quote,
+    Side,
+    Signal,
+    Trade,
+)
+from holdfast.strategies.api import OrderRequest, Parameters, SessionEvent, Strategy
+
+INTENT_LIFE_NS = 1_000_000_000
+OUTPUTS_PER_RECORD_MAX = 64
+CLOSED = frozenset(
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.EXPIRED,
+        OrderStatus.REJECTED,
+        OrderStatus.REPLACED,
+        OrderStatus.DONE_FOR_DAY,
+        OrderStatus.WITHHELD,
+    },
+)
+
+log = structlog.get_logger()
+
+
+T = TypeVar("T")
+Handlers = dict[str, list[tuple["Slot", Callable[[T], None]]]]
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request that no order answers yet: it counts as working until its intent expires."""
+
+    quantity_e9: int
+    expires_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """One strategy and what it holds. `failure` is set once a handler raised: it is never called again."""
+
+    strategy: Strategy[Parameters]
+    positions_e9: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    orders: dict[str, OrderEvent] = field(default_factory=dict)
+    pending: defaultdict[str, list[Pending]] = field(default_factory=lambda: defaultdict(list))
+    failure: str = ""
+
+
+def _drop(handlers: Handlers[T], slot: Slot) -> None:
+    """Take a strategy out of a table; the lists are replaced, since one of them may be iterated now."""
+    for symbol, entries in handlers.items():
+        handlers[symbol] = [entry for entry in entries if entry[0] is not slot]
+
+
+class StrategyHost:
+    """Hands records to strategies and collects what they ask for.
+
+    `next_output_seq` tells which number the next output will have in its journal.
+    Invariant: the outputs depend on nothing but the records, their headers and their order.
+    """
+
+    def __init__(self, sessions: Sequence[tuple[int, int]], *, on_failure: Callable[[str], None]) -> None:
+        self._sessions = sessions
+        self._session_index = -1
+        self._session_edge_ns = 0
+        self._on_failure = on_failure
+        self._slots: list[Slot] = []
+        self._by_name: dict[str, Slot] = {}
+        self._quotes: dict[str, Quote] = {}
+        self._quote_handlers: Handlers[Quote] = {}
+        self._trade_handlers: Handlers[Trade] = {}
+        self._bar_handlers: Handlers[Bar] = {}
+        self._is_warming = False
+        self.now_ns = 0
+        self.next_output_seq: Callable[[], int] = int
+        self.outputs: list[Signal | OrderIntent] = []
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Return the stopped strategies with the last line of their error."""
+        return {slot.strategy.name: slot.failure for slot in self._slots if slot.failure}
+
+    def add(self, make: Callable[["SlotContext"], Strategy[Parameters]]) -> None:
+        """Add a strategy; `make` is given its context."""
+        context = SlotContext(self)
+        strategy = make(context)
+        slot = Slot(strategy=strategy)
+        context.slot = slot
+        self._slots.append(slot)
+        self._by_name[strategy.name] = slot
+        kind = type(strategy)
+        for symbol in strategy.symbols:
+            if kind.on_quote is not Strategy.on_quote:
+                self._quote_handlers.setdefault(symbol, []).append((slot, strategy.on_quote))
+            if kind.on_trade is not Strategy.on_trade:
+                self._trade_handlers.setdefault(symbol, []).append((slot, strategy.on_trade))
+            if kind.on_bar is not Strategy.on_bar:
+                self._bar_handlers.setdefault(symbol, []).append((slot, strategy.on_bar))
+        self._call(slot, strategy.prepare)
+
+    def warm_up(self, records: Sequence[object]) -> None:
+        """Let the strategies see earlier market data; what they ask for meanwhile is dropped."""
+        self._is_warming = True
+        for record in records:
+            self.on_market(record)
+        self._is_warming = False
+        self.outputs.clear()
+
+    def start(self) -> None:
+        """Call every strategy's `on_start`."""
+        for slot in self._slots:
+            self._call(slot, slot.strategy.on_start)
+
+    def on_market(self, record: object) -> None:
+        """Hand one record of the journal `market_data` to whoever wants it."""
+        if type(record) is Quote:
+            self.now_ns = record.ts_ns
+            symbol = record.symbol
+            self._quotes[symbol] = record
+            if record.ts_event_ns >= self._session_edge_ns:
+                self._cross_session(record.ts_event_ns)
+            for slot, handler in self._quote_handlers.get(symbol, ()):
+                try:
+                    handler(record)
+                except Exception:  # noqa: BLE001 - a strategy may raise anything and must not stop the others
+                    self._stop(slot)
+        elif type(record) is Trade:
+            self.now_ns = record.ts_ns
+            for slot, on_trade in self._trade_handlers.get(record.symbol, ()):
+                self._call(slot, on_trade, record)
+        elif type(record) is Bar:
+            self.now_ns = record.ts_ns
+            for slot, on_bar in self._bar_handlers.get(record.symbol, ()):
+                self._call(slot, on_bar, record)
+
+    def on_execution(self, record: object, *, is_rebuilding: bool = False) -> None:
+        """Hand one record of the journal `executions` to the strategy it belongs to."""
+        if isinstance(record, Fill):
+            slot = self._by_name.get(record.strategy)
+            if slot is not None:
+                self.now_ns = record.ts_ns
+                signed_e9 = record.quantity_e9 if record.side is Side.BUY else -record.quantity_e9
+                slot.positions_e9[record.symbol] += signed_e9
+                if not is_rebuilding:
+                    self._call(slot, slot.strategy.on_fill, record)
+        elif isinstance(record, OrderEvent):
+            slot = self._by_name.get(record.strategy)
+            if slot is not None:
+                self.now_ns = record.ts_ns
+                self._follow_order(slot, record)
+                if not is_rebuilding:
+                    self._call(slot, slot.strategy.on_order, record)
+
+    def _follow_order(self, slot: Slot, event: OrderEvent) -> None:
+        if event.kind in {OrderEventKind.SUBMITTING, OrderEventKind.WITHHELD}:
+            signed_e9 = event.quantity_e9 if event.side is Side.BUY else -event.quantity_e9
+            pending = slot.pending[event.symbol]
+            for index, request in enumerate(pending):
+                if request.quantity_e9 == signed_e9:
+                    del pending[index]
+                    break
+        if event.status in CLOSED:
+            slot.orders.pop(event.client_order_id, None)
+        else:
+            slot.orders[event.client_order_id] = event
+
+    def _cross_session(self, ts_event_ns: int) -> None:
+        """Move to the session that `ts_event_ns` is in or before, and tell the strategies."""
+        while self._session_index + 1 < len(self._sessions):
+            following = self._sessions[self._session_index + 1]
+            if ts_event_ns < following[0]:
+                break
+            self._session_index += 1
+        is_open = self._session_index >= 0 and ts_event_ns < self._sessions[self._session_index][1]
+        following_index = self._session_index + 1
+        if is_open:
+            self._session_edge_ns = self._sessions[self._session_index][1]
+        elif following_index < len(self._sessions):
+            self._session_edge_ns = self._sessions[following_index][0]
+        else:
+            self._session_edge_ns = 2**63 - 1
+        event = SessionEvent.OPENED if is_open else SessionEvent.CLOSED
+        for slot in self._slots:
+            self._call(slot, slot.strategy.on_session, event)
+
+    def _call(self, slot: Slot, handler: Callable[..., None], *arguments: object) -> None:
+        if slot.failure:
+            return
+        try:
+            handler(*arguments)
+        except Exception:  # noqa: BLE001 - a strategy may raise anything and must not stop the others
+            self._stop(slot)
+
+    def _stop(self, slot: Slot) -> None:
+        """Take a failed strategy out of every table; its orders stay, an operator decides about them."""
+        name = slot.strategy.name
+        slot.failure = traceback.format_exc(limit=-1).strip().splitlines()[-1]
+        _drop(self._quote_handlers, slot)
+        _drop(self._trade_handlers, slot)
+        _drop(self._bar_handlers, slot)
+        log.error("strategy_stopped", strategy=name, error=traceback.format_exc(limit=-6))
+        self._on_failure(name)
+
+    def emit(self, slot: Slot, outputs: tuple[Signal | OrderIntent, ...]) -> None:
+        """Collect what a strategy asked for."""
+        if self._is_warming:
+            return
+        if len(self.outputs) + len(outputs) > OUTPUTS_PER_RECORD_MAX:
+            raise RuntimeError(f"{slot.strategy.name} asked for over {OUTPUTS_PER_RECORD_MAX} things at one record")
+        self.outputs.extend(outputs)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the latest quote of a symbol."""
+        return self._quotes.get(symbol)
+
+
+class SlotContext:
+    """The context of one strategy: see `strategies.api.Context`."""
+
+    slot: Slot
+
+    def __init__(self, host: StrategyHost) -> None:
+        self._host = host
+
+    @property
+    def now_ns(self) -> int:
+        """Return the receive time of the record being handled, ns UTC."""
+        return self._host.now_ns
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the latest quote of a symbol."""
+        return self._host.quote(symbol)
+
+    def position_e9(self, symbol: str) -> int:
+        """Return this strategy's own signed quantity."""
+        return self.slot.positions_e9[symbol]
+
+    def working_e9(self, symbol: str) -> int:
+        """Return the signed quantity that is asked for or open and not filled yet."""
+        pending = self.slot.pending[symbol]
+        if pending:
+            pending[:] = [request for request in pending if request.expires_ns > self._host.now_ns]
+        working_e9 = sum(request.quantity_e9 for request in pending)
+        for event in self.slot.orders.values():
+            if event.symbol == symbol:
+                left_e9 = event.quantity_e9 - event.filled_quantity_e9
+                working_e9 += left_e9 if event.side is Side.BUY else -left_e9
+        return working_e9
+
+    def open_orders(self, symbol: str) -> list[OrderEvent]:
+        """Return the latest event of each open order of this strategy."""
+        return [event for event in self.slot.orders.values() if event.symbol == symbol]
+
+    def submit(self, request: OrderRequest) -> None:
+        """Ask for an order: one Signal, one OrderIntent."""
+        host = self._host
+        strategy = self.slot.strategy
+        if request.symbol not in strategy.symbols:
+            raise ValueError(f"{strategy.name} may not trade {request.symbol}: not one of its symbols")
+        quote = host.quote(request.symbol)
+        middle_e9 = (quote.bid_price_e9 + quote.ask_price_e9) // 2 if quote else 0
+        quote_seq = quote.seq if quote else 0
+        ts_event_ns = quote.ts_event_ns if quote else 0
+        signal = Signal(
+            strategy=strategy.name,
+            symbol=request.symbol,
+            ts_event_ns=ts_event_ns,
+            strength_e9=request.strength_e9,
+            reference_price_e9=middle_e9,
+            quote_seq=quote_seq,
+            side=request.side,
+        )
+        expires_ns = host.now_ns + INTENT_LIFE_NS
+        intent = OrderIntent(
+            strategy=strategy.name,
+            symbol=request.symbol,
+            ts_event_ns=ts_event_ns,
+            expires_ns=expires_ns,
+            signal_seq=host.next_output_seq(),
+            quote_seq=quote_seq,
+            quantity_e9=request.quantity_e9,
+            limit_price_e9=request.limit_price_e9,
+            stop_price_e9=request.stop_price_e9,
+            trail_price_e9=request.trail_price_e9,
+            trail_percent_e9=request.trail_percent_e9,
+            take_profit_price_e9=request.take_profit_price_e9,
+            stop_loss_price_e9=request.stop_loss_price_e9,
+            stop_loss_limit_price_e9=request.stop_loss_limit_price_e9,
+            reference_price_e9=middle_e9,
+            action=IntentAction.NEW,
+            side=request.side,
+            order_type=request.order_type,
+            time_in_force=request.time_in_force,
+            order_class=request.order_class,
+            is_extended_hours=int(request.is_extended_hours),
+        )
+        signed_e9 = request.quantity_e9 if request.side is Side.BUY else -request.quantity_e9
+        self.slot.pending[request.symbol].append(Pending(signed_e9, expires_ns))
+        host.emit(self.slot, (signal, intent))
+
+    def cancel(self, client_order_id: str) -> None:
+        """Ask to cancel an order of this strategy."""
+        self._change(client_order_id, IntentAction.CANCEL, quantity_e9=0, limit_price_e9=0)
+
+    def replace(self, client_order_id: str, *, quantity_e9: int, limit_price_e9: int) -> None:
+        """Ask to replace quantity and limit price of an open order."""
+        self._change(client_order_id, IntentAction.REPLACE, quantity_e9=quantity_e9, limit_price_e9=limit_price_e9)
+
+    def log(self, event: str, **facts: object) -> None:
+        """Write one line to the service's log."""
+        log.info(event, strategy=self.slot.strategy.name, **facts)
+
+    def _change(
+        self,
+        client_order_id: str,
+        action: IntentAction,
+        *,
+        quantity_e9: int,
+        limit_price_e9: int,
+    ) -> None:
+        order = self.slot.orders.get(client_order_id)
+        if order is None:
+            raise ValueError(f"{self.slot.strategy.name} has no open order {client_order_id}")
+        intent = OrderIntent(
+            strategy=self.slot.strategy.name,
+            symbol=order.symbol,
+            target_client_order_id=client_order_id,
+            expires_ns=self._host.now_ns + INTENT_LIFE_NS,
+            quantity_e9=quantity_e9,
+            limit_price_e9=limit_price_e9,
+            action=action,
+            side=order.side,
+            order_type=order.order_type or OrderType.LIMIT,
+            time_in_force=order.time_in_force,
+            order_class=order.order_class,
+        )
+        self._host.emit(self.slot, (intent,))
