@@ -17,12 +17,12 @@ def test_rule_holds_everywhere(rule: Rule) -> None:
     assert findings(rule) == []
 
 
-@pytest.mark.parametrize("rule,sample", BAD_SAMPLES)
+@pytest.mark.parametrize(("rule", "sample"), BAD_SAMPLES)
 def test_rule_finds_what_breaks_it(rule: Rule, sample: str) -> None:
     assert rule.concerns(rule.sample_path)
     assert list(rule.find(rule.sample_path, sample))
 
 
-@pytest.mark.parametrize("rule,sample", GOOD_SAMPLES)
+@pytest.mark.parametrize(("rule", "sample"), GOOD_SAMPLES)
 def test_rule_leaves_alone_what_keeps_it(rule: Rule, sample: str) -> None:
     assert list(rule.find(rule.sample_path, sample)) == []
