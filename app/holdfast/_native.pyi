@@ -809,6 +809,7 @@ def encode_order_request(decision: Decision, head: bytes) -> bytes:
 
     Raises: ValueError for what is not approved or cannot be written.
     """
+
 def encode_replace_request(decision: Decision, venue_order_id: str, head: bytes) -> bytes:
     """Return the bytes of `PATCH /v2/orders/{venue_order_id}` for an approved replacement.
 

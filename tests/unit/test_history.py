@@ -5,6 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from holdfast._native import Channel
 from holdfast.errors import BadInput, ConfigError, RetryLater
 from holdfast.venues.alpaca.connection import Response

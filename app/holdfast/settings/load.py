@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from holdfast.errors import ConfigError
+from holdfast.settings.environment import check_environment
 from holdfast.settings.schema import Settings
 
 # The described system's variable names, read as overrides: where each one lands.
@@ -54,24 +55,37 @@ def load_settings(config_dir: Path, *, environment: Mapping[str, str] | None = N
         key = ".".join(str(part) for part in first["loc"])
         expected = EXPECTED.get(first["type"], first["msg"])
         raise ConfigError(file=file, key=key, expected=expected) from None
-    _check_mode(settings, environment, file)
+    if settings.environment != chosen:
+        expected = f"{chosen}, the environment that was asked for"
+        raise ConfigError(file=file, key="environment", expected=expected, found=settings.environment)
+    check_environment(environment, settings)
+    _check_mode(settings, file)
     return settings
 
 
 def _read_object(file: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(file.read_text())
+        raw = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: _unique_keys(file, pairs))
     except FileNotFoundError:
         raise ConfigError(file=file, key="", expected="a readable file", found="none") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(file=file, key="", expected="a readable file", found=str(error)) from None
     except json.JSONDecodeError as error:
         raise ConfigError(file=file, key=f"line {error.lineno}", expected="JSON", found=error.msg) from None
-    except RecursionError:
-        raise ConfigError(file=file, key="", expected="JSON of a sane depth") from None
+    except (ValueError, RecursionError):
+        raise ConfigError(file=file, key="", expected="JSON of sane depth and numbers") from None
     if not isinstance(raw, dict):
         raise ConfigError(file=file, key="", expected="a JSON object", found=type(raw).__name__)
     return raw
+
+
+def _unique_keys(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ConfigError(file=file, key=twice, expected="each key once", found="the key twice")
+    return found
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
@@ -88,6 +102,8 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> N
             section = raw
             for part in path[:-1]:
                 section = section.setdefault(part, {})
+                if not isinstance(section, dict):
+                    return  # The validation that follows names the key.
             section[path[-1]] = environment[variable]
     overrides = {key: environment[key] for key in LIMIT_KEYS if environment.get(key)}
     if overrides:
@@ -101,16 +117,12 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> N
             raw[name] = environment[name.upper()]
 
 
-def _check_mode(settings: Settings, environment: Mapping[str, str], file: Path) -> None:
+def _check_mode(settings: Settings, file: Path) -> None:
     """Refuse a live venue unless mode, environment and URL all say so."""
     is_live_url = "api.alpaca.markets" in settings.venue.trading_url and "paper-" not in settings.venue.trading_url
-    is_paper_asked = environment.get("PAPER_TRADING", "").lower() in {"1", "true", "yes"}
-    if settings.trading_mode == "live" and (settings.environment != "production" or not is_live_url or is_paper_asked):
-        raise ConfigError(
-            file=file,
-            key="trading_mode",
-            expected="live only with environment production, the live trading_url and no PAPER_TRADING",
-        )
+    if settings.trading_mode == "live" and (settings.environment != "production" or not is_live_url):
+        expected = "live only with environment production and the live trading_url"
+        raise ConfigError(file=file, key="trading_mode", expected=expected)
     if settings.trading_mode == "paper" and is_live_url:
         raise ConfigError(file=file, key="venue.trading_url", expected="a paper URL while trading_mode is paper")
     if settings.clock.session_time == "venue" and settings.environment == "production":

@@ -102,7 +102,9 @@ def parse_page(response: Response, channel: Channel) -> tuple[list[bytes], str]:
     return _frames(by_symbol, MESSAGE_TYPES[channel]), page.next_page_token or ""
 
 
-async def fetch(connection: Getter, request: HistoryRequest, *, pages_max: int = PAGES_MAX) -> AsyncIterator[list[bytes]]:
+async def fetch(
+    connection: Getter, request: HistoryRequest, *, pages_max: int = PAGES_MAX
+) -> AsyncIterator[list[bytes]]:
     """Yield the frames of one page after another, in the stream's JSON.
 
     Raises: as `parse_page`; RetryLater also without an answer; BadInput after `pages_max` pages.
