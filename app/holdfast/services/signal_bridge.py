@@ -2,11 +2,12 @@
 
 The loop runs in a thread of its own and sleeps in the kernel until one of its inputs grows; the event loop of the
 frame only answers signals and metrics meanwhile. Before each batch of outputs, and before each batch of executions, a
-Consumed record says how far the inputs were read: `holdfast replay` walks the same path (ARCHITECTURE, decision 4).
+Consumed record says how far the inputs were read: replay walks the same path (ARCHITECTURE, decision 4).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 from holdfast import clock, metrics
 from holdfast._native import (
@@ -19,7 +20,6 @@ from holdfast._native import (
     wait_any,
 )
 from holdfast.journals import open_reader, open_writer
-from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings.sessions import load_sessions
 from holdfast.strategies.host import StrategyHost
@@ -31,107 +31,142 @@ WARM_UP_RECORDS_MAX = 50_000
 HEARTBEAT_INTERVAL_NS = 100_000_000
 WAIT_S = 0.1
 
-log = get_logger()
+
+class Sink(Protocol):
+    """Where the outputs go: the journal, or the comparison with a recorded one."""
+
+    @property
+    def next_seq(self) -> int:
+        """Return the number of the next record."""
+
+    def append(
+        self,
+        record: Consumed | Signal | OrderIntent,
+        *,
+        ts_ns: int,
+        cause_journal: JournalName = ...,
+        cause_seq: int = 0,
+        origin_ns: int = 0,
+    ) -> int:
+        """Take one record and return its number."""
 
 
 class SignalBridge:
-    """The only writer of `signals`."""
+    """Feeds the host from the journals and writes its outputs; the same code live and in replay."""
 
     def __init__(
         self,
         host: StrategyHost,
-        writer: JournalWriter,
+        sink: Sink,
         *,
         market: JournalReader,
         executions: JournalReader,
+        read_clock: Callable[[], int] = clock.now_ns,
     ) -> None:
         self._host = host
-        self._writer = writer
+        self._sink = sink
         self._market = market
         self._executions = executions
-        self._heartbeat_ns = 0
+        self._read_clock = read_clock
         self._marks_ahead = 0
         host.next_output_seq = self._next_output_seq
-        self.is_stopping = False
 
-    def start(self) -> None:
+    def start(self, *, market_head: int, executions_head: int) -> None:
         """Rebuild positions from every fill, warm up on the latest market data, mark the start.
 
         The start marker is a Consumed record whose `signals_seq` is its own number.
         """
-        while records := self._executions.read(EXECUTIONS_MAX):
-            for record in records:
+        while (left := executions_head + 1 - self._executions.next_seq) > 0:
+            for record in self._executions.read(min(EXECUTIONS_MAX, left)):
                 self._host.on_execution(record, is_rebuilding=True)
-        head = self._market.last_seq
-        self._market.seek(max(self._market.first_seq, head + 1 - WARM_UP_RECORDS_MAX))
-        while self._market.next_seq <= head:
-            self._host.warm_up(self._market.read(min(BATCH_RECORDS_MAX, head + 1 - self._market.next_seq)))
-        self._mark(signals_seq=self._writer.next_seq, ts_ns=clock.now_ns())
+        self._market.seek(max(self._market.first_seq, market_head + 1 - WARM_UP_RECORDS_MAX))
+        while (left := market_head + 1 - self._market.next_seq) > 0:
+            self._host.warm_up(self._market.read(min(BATCH_RECORDS_MAX, left)))
+        self._mark(self._market.next_seq - 1, signals_seq=self._sink.next_seq)
         self._host.start()
         self._flush(JournalName.NONE, 0, 0)
 
-    def run(self) -> None:
-        """Turn until `is_stopping`."""
-        inputs = [self._market, self._executions]
-        while not self.is_stopping:
-            is_idle = not self._read_executions()
-            is_idle &= not self._read_market()
-            now_ns = clock.now_ns()
-            if now_ns - self._heartbeat_ns > HEARTBEAT_INTERVAL_NS:
-                self._writer.heartbeat(now_ns)
-                self._heartbeat_ns = now_ns
-                metrics.SIGNAL_BRIDGE_LAG.set(self._market.last_seq + 1 - self._market.next_seq)
-            if is_idle:
-                wait_any(inputs, WAIT_S)
-
-    def _read_market(self) -> bool:
-        records = self._market.read(BATCH_RECORDS_MAX)
+    def read_market(self, count_max: int) -> int:
+        """Hand over at most `count_max` market records; return how many there were."""
+        records = self._market.read(count_max)
         host = self._host
         self._marks_ahead = 1
         for record in records:
             host.on_market(record)
             if host.outputs:
-                self._mark(market_data_seq=record.seq, ts_ns=host.now_ns)
+                self._mark(record.seq)
                 self._flush(JournalName.MARKET_DATA, record.seq, record.origin_ns)
-        return bool(records)
-
-    def _read_executions(self) -> bool:
-        records = self._executions.read(EXECUTIONS_MAX)
-        if records:
-            self._mark(ts_ns=clock.now_ns())
         self._marks_ahead = 0
+        return len(records)
+
+    def read_executions(self, count_max: int) -> int:
+        """Hand over at most `count_max` executions; return how many there were."""
+        records = self._executions.read(count_max)
+        if records:
+            self._mark(self._market.next_seq - 1)
         for record in records:
             self._host.on_execution(record)
-            self._flush(JournalName.EXECUTIONS, record.seq, 0)
-        return bool(records)
+            self._flush(JournalName.EXECUTIONS, record.seq, record.origin_ns)
+        return len(records)
 
     def _next_output_seq(self) -> int:
         """Return the number of the next output: market data is marked only once there are outputs."""
-        return self._writer.next_seq + self._marks_ahead + len(self._host.outputs)
+        return self._sink.next_seq + self._marks_ahead + len(self._host.outputs)
 
-    def _mark(self, *, ts_ns: int, market_data_seq: int | None = None, signals_seq: int = 0) -> None:
-        read_to = self._market.next_seq - 1 if market_data_seq is None else market_data_seq
+    def _mark(self, market_data_seq: int, *, signals_seq: int = 0) -> None:
         consumed = Consumed(
-            market_data_seq=read_to,
+            market_data_seq=market_data_seq,
             executions_seq=self._executions.next_seq - 1,
             signals_seq=signals_seq,
         )
-        self._writer.append(consumed, ts_ns=ts_ns)
+        self._sink.append(consumed, ts_ns=self._read_clock())
 
     def _flush(self, cause: JournalName, cause_seq: int, origin_ns: int) -> None:
-        outputs: Sequence[Signal | OrderIntent] = self._host.outputs
+        outputs = self._host.outputs
         if not outputs:
             return
         for output in outputs:
-            self._writer.append(
+            self._sink.append(
                 output,
-                ts_ns=clock.now_ns(),
+                ts_ns=self._read_clock(),
                 cause_journal=cause,
                 cause_seq=cause_seq,
                 origin_ns=origin_ns,
             )
-        metrics.SIGNALS.inc(len(outputs))
-        self._host.outputs.clear()
+        outputs.clear()
+
+
+class Loop:
+    """Turns a bridge until it is asked to stop."""
+
+    def __init__(
+        self,
+        bridge: SignalBridge,
+        writer: JournalWriter,
+        *,
+        market: JournalReader,
+        executions: JournalReader,
+    ) -> None:
+        self._bridge = bridge
+        self._writer = writer
+        self._market = market
+        self._executions = executions
+        self.is_stopping = False
+
+    def run(self) -> None:
+        """Read, decide, sleep in the kernel until there is more."""
+        inputs = [self._market, self._executions]
+        heartbeat_ns = 0
+        while not self.is_stopping:
+            count = self._bridge.read_executions(EXECUTIONS_MAX) + self._bridge.read_market(BATCH_RECORDS_MAX)
+            now_ns = clock.now_ns()
+            if now_ns - heartbeat_ns > HEARTBEAT_INTERVAL_NS:
+                heartbeat_ns = now_ns
+                self._writer.heartbeat(now_ns)
+                metrics.SIGNALS_NEXT_SEQ.set(self._writer.next_seq)
+                metrics.SIGNAL_BRIDGE_LAG.set(self._market.last_seq + 1 - self._market.next_seq)
+            if not count:
+                wait_any(inputs, WAIT_S)
 
 
 async def run(frame: Frame) -> None:
@@ -145,11 +180,12 @@ async def run(frame: Frame) -> None:
         await asyncio.to_thread(open_reader, settings, "executions") as executions,
     ):
         bridge = SignalBridge(host, writer, market=market, executions=executions)
-        bridge.start()
+        bridge.start(market_head=market.last_seq, executions_head=executions.last_seq)
+        loop = Loop(bridge, writer, market=market, executions=executions)
         frame.ready()
-        loop = asyncio.ensure_future(asyncio.to_thread(bridge.run))
+        turning = asyncio.ensure_future(asyncio.to_thread(loop.run))
         stopping = asyncio.ensure_future(frame.stopping.wait())
-        await asyncio.wait({loop, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        bridge.is_stopping = True
+        await asyncio.wait({turning, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        loop.is_stopping = True
         stopping.cancel()
-        await loop
+        await turning
