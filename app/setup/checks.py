@@ -6,6 +6,7 @@ A part's failure does not stop the others. Exit 0 only if all passed. The last l
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ class Check:
     group: str
     name: str
     command: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 CHECKS = (
@@ -38,6 +40,13 @@ CHECKS = (
         ("cargo", "clippy", MANIFEST, "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"),
     ),
     Check("native", "cargo test", ("cargo", "test", MANIFEST, "--quiet", "--locked", "--workspace")),
+    # Every interleaving of the journal's writer and readers, under a model of the memory.
+    Check(
+        "native",
+        "loom",
+        ("cargo", "test", MANIFEST, "--quiet", "--locked", "--release", "--package=holdfast-journal", "--lib"),
+        (("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "app/native/target/loom")),
+    ),
     Check("tests", "pytest", ("python", "-m", "pytest", "-n", "2")),
 )
 
@@ -59,7 +68,13 @@ def run(check: Check) -> Outcome:
     started_s = time.monotonic()
     line = ""
     with subprocess.Popen(
-        check.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        check.command,
+        cwd=ROOT,
+        env=os.environ | dict(check.variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

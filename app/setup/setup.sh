@@ -22,10 +22,10 @@ install_packages() {
     local why=$1
     shift
     if ! command -v apt-get >/dev/null; then
-        fail "$why is missing and this is not a Debian system; install it by hand, then run make setup again"
+        fail "this is not a Debian system; install by hand what $* hold, then run make setup again"
     fi
     if [ "$(id -u)" != 0 ]; then
-        fail "$why is missing; run as root: apt-get install $*"
+        fail "missing: $* ($why); run as root: apt-get install $*"
     fi
     say "installing $* ($why)"
     if [ -z "${APT_UPDATED:-}" ]; then
@@ -38,15 +38,12 @@ install_packages() {
 
 has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
-# The server's programs only: the package must not start a cluster of its own.
+# The server's programs only: the package must not start a cluster of its own. Its configuration is as before afterwards.
 install_postgresql() {
     local configuration=/etc/postgresql-common/createcluster.conf package=postgresql
-    if [ ! -f "$configuration" ]; then
-        install_packages "PostgreSQL" postgresql-common
-    fi
+    if apt-cache show postgresql-15 >/dev/null 2>&1; then package=postgresql-15; fi
     cp "$configuration" "$configuration.before-setup"
     echo 'create_main_cluster = false' >>"$configuration"
-    if apt-cache show postgresql-15 >/dev/null 2>&1; then package=postgresql-15; fi
     (install_packages "PostgreSQL's server programs" "$package") || {
         mv "$configuration.before-setup" "$configuration"
         exit 1
@@ -55,18 +52,19 @@ install_postgresql() {
 }
 
 system_packages() {
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages "a set of certificate authorities" ca-certificates
-    command -v cc >/dev/null || install_packages "a C compiler, as linker" build-essential
-    command -v git >/dev/null || install_packages "git" git
+    local wanted=()
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
+    command -v cc >/dev/null || wanted+=(build-essential)
+    command -v git >/dev/null || wanted+=(git)
+    if [ ! -x "$VENV/bin/python" ] && ! find_python >/dev/null; then wanted+=(python3 python3-venv); fi
+    if ! find_rust >/dev/null; then wanted+=(cargo-web rustc-web); fi
+    if ! has_postgresql && [ ! -e /etc/postgresql-common/createcluster.conf ]; then wanted+=(postgresql-common); fi
+    if [ "${#wanted[@]}" != 0 ]; then install_packages "what this system lacks" "${wanted[@]}"; fi
     has_postgresql || install_postgresql
-    if [ ! -x "$VENV/bin/python" ] && ! find_python >/dev/null; then
-        install_packages "Python >= $PYTHON_MIN" python3 python3-venv
-        find_python >/dev/null || fail "expected Python >= $PYTHON_MIN with venv; set PYTHON=/path/to/python3"
-    fi
-    if ! find_rust >/dev/null; then
-        install_packages "Rust >= $RUST_MIN" cargo-web rustc-web
-        find_rust >/dev/null || fail "expected cargo and rustc >= $RUST_MIN; found $(cargo --version || true)"
-    fi
+    [ -x "$VENV/bin/python" ] || find_python >/dev/null ||
+        fail "expected Python >= $PYTHON_MIN with venv; set PYTHON=/path/to/python3, then run make setup again"
+    find_rust >/dev/null ||
+        fail "expected cargo and rustc >= $RUST_MIN; found $(cargo --version || echo none); install them, then run make setup again"
 }
 
 rust_lints() {
