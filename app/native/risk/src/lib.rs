@@ -1,1 +1,18 @@
-//! See ARCHITECTURE.md.
+//! Risk limits, the gate that judges every intent, and the loop that runs it on the journals.
+//!
+//! The gate is deterministic: time is an argument, everything else comes from records. Reductions and cancels always
+//! pass; entries pass every rule with everything pending, approved or unknown counted as if it filled.
+
+mod calendar;
+mod counters;
+mod gate;
+mod limits;
+mod proposal;
+mod reservations;
+mod rules;
+mod symbol;
+
+pub use calendar::{Calendar, Interval, SessionDay};
+pub use counters::{BREAKERS, Usage};
+pub use gate::{Clock, Gate};
+pub use limits::{LimitOutOfBounds, RiskLimits};

@@ -1,0 +1,494 @@
+//! The risk gate: judges one intent at a time against limits, state and everything that may still fill.
+
+use crate::calendar::Calendar;
+use crate::counters::{BREAKERS, Counters, Usage};
+use crate::limits::RiskLimits;
+use crate::proposal::{Proposal, decision_of, request_hash_of, worst_price_e9, worst_quantity_e9};
+use crate::reservations::{Reserved, Totals, Worst};
+use crate::rules::Question;
+use crate::symbol::SymbolTable;
+use holdfast_orders::{Order, OrderTable, PositionBook};
+use holdfast_records::{
+    AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, OrderIntent, Reason, ReconcileScope,
+    Symbol, Text, TradingStateCode, Verdict, notional_e9,
+};
+
+/// The time of a judgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// The host's clock, for ages and rates, ns UTC.
+    pub now_ns: i64,
+    /// The session's clock, for calendar and day counters, ns UTC.
+    pub session_ns: i64,
+}
+
+/// A generic cell rate: one number holds the whole state of the bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Rate {
+    due_ns: i64,
+}
+
+impl Rate {
+    fn interval_ns(per_s: i64) -> i64 {
+        (E9 / per_s).max(1)
+    }
+
+    /// Tokens that would be out with one more order now.
+    pub(crate) fn tokens_needed(self, now_ns: i64, per_s: i64) -> i64 {
+        let interval_ns = Self::interval_ns(per_s);
+        let backlog_ns = self.due_ns.saturating_sub(now_ns).max(0);
+        (backlog_ns + interval_ns - 1) / interval_ns + 1
+    }
+
+    fn take(&mut self, now_ns: i64, per_s: i64) {
+        self.due_ns = self.due_ns.max(now_ns) + Self::interval_ns(per_s);
+    }
+}
+
+/// A breaker that tripped, at which value, and when it may clear itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tripped {
+    usage: (i64, i64),
+    clears_ns: i64,
+}
+
+/// The gate. It reads no clock; everything it knows came from records and from [`Gate::set_latch`] and [`Gate::set_reconciled`].
+#[derive(Clone, Debug)]
+pub struct Gate {
+    pub(crate) limits: RiskLimits,
+    limits_hash: u64,
+    pub(crate) calendar: Calendar,
+    pub(crate) symbols: SymbolTable,
+    pub(crate) worst: Vec<Worst>,
+    pub(crate) orders: OrderTable,
+    pub(crate) reserved: Vec<Reserved>,
+    pub(crate) positions: PositionBook,
+    pub(crate) counters: Counters,
+    pub(crate) totals: Totals,
+    pub(crate) rate: Rate,
+    pub(crate) tripped: [Option<Tripped>; BREAKERS.len()],
+    pub(crate) disabled: Vec<Text<32>>,
+    is_latched: bool,
+    pub(crate) is_halted_by_operator: bool,
+    is_reconciled: bool,
+    reconciled_ns: i64,
+}
+
+/// Orders that fit before the tables allocate again.
+const ORDERS_EXPECTED: usize = 4_096;
+
+impl Gate {
+    /// A gate for the configured symbols; it starts unreconciled and knows no quote.
+    pub fn new(limits: RiskLimits, symbols: &[Symbol], calendar: Calendar) -> Self {
+        let table = SymbolTable::new(symbols, &limits);
+        let count = table.iter().count();
+        Self {
+            limits_hash: limits.hash(),
+            limits,
+            calendar,
+            symbols: table,
+            worst: vec![Worst::default(); count],
+            orders: OrderTable::with_capacity(ORDERS_EXPECTED),
+            reserved: Vec::with_capacity(ORDERS_EXPECTED),
+            positions: PositionBook::default(),
+            counters: Counters::default(),
+            totals: Totals::default(),
+            rate: Rate::default(),
+            tripped: [None; BREAKERS.len()],
+            disabled: Vec::new(),
+            is_latched: false,
+            is_halted_by_operator: false,
+            is_reconciled: false,
+            reconciled_ns: 0,
+        }
+    }
+
+    /// Hash of the limits, as in every Decision.
+    pub fn limits_hash(&self) -> u64 {
+        self.limits_hash
+    }
+
+    /// Whether the kill latch was seen set.
+    pub fn is_latched(&self) -> bool {
+        self.is_latched
+    }
+
+    /// Whether the orders and positions are known to be the venue's.
+    pub fn is_reconciled(&self) -> bool {
+        self.is_reconciled
+    }
+
+    /// When the newest complete start-up reconciliation was written, ns UTC; 0 for never.
+    pub fn reconciled_ns(&self) -> i64 {
+        self.reconciled_ns
+    }
+
+    /// Orders known to the gate.
+    pub fn orders(&self) -> &OrderTable {
+        &self.orders
+    }
+
+    /// Positions known to the gate.
+    pub fn positions(&self) -> &PositionBook {
+        &self.positions
+    }
+
+    /// The trading state and the rule that sets it.
+    pub fn trading_state(&self) -> (TradingStateCode, Reason) {
+        if self.is_latched {
+            return (TradingStateCode::HALTED, Reason::KILL_LATCH);
+        }
+        if self.is_halted_by_operator {
+            return (TradingStateCode::HALTED, Reason::OPERATOR);
+        }
+        if !self.is_reconciled {
+            return (TradingStateCode::REDUCING, Reason::NOT_RECONCILED);
+        }
+        match self.tripped.iter().position(Option::is_some) {
+            Some(index) => (TradingStateCode::REDUCING, BREAKERS[index]),
+            None => (TradingStateCode::ACTIVE, Reason::NONE),
+        }
+    }
+
+    /// The trading state.
+    pub fn state(&self) -> TradingStateCode {
+        self.trading_state().0
+    }
+
+    pub(crate) fn is_disabled(&self, strategy: Text<32>) -> bool {
+        self.disabled.contains(&strategy)
+    }
+
+    pub(crate) fn worst_of(&self, index: usize) -> Worst {
+        self.worst.get(index).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn tripped_usage(&self, rule: Reason) -> Option<Usage> {
+        let index = BREAKERS.iter().position(|breaker| *breaker == rule)?;
+        self.tripped[index].map(|tripped| Usage {
+            limit_e9: tripped.usage.0,
+            value_e9: tripped.usage.1,
+        })
+    }
+
+    /// Limit and value of a breaker now.
+    pub fn usage(&self, rule: Reason) -> Usage {
+        self.counters.usage(rule, self.totals.unrealized_e9, &self.limits)
+    }
+
+    /// Limit and value of the rules that fill up over time: what a warning at 80 % looks at.
+    pub fn usages(&self) -> [(Reason, Usage); BREAKERS.len() + 3] {
+        let amount = |limit_e9, value_e9| Usage { limit_e9, value_e9 };
+        let breaker = |index: usize| (BREAKERS[index], self.usage(BREAKERS[index]));
+        [
+            breaker(0),
+            breaker(1),
+            breaker(2),
+            breaker(3),
+            breaker(4),
+            breaker(5),
+            (
+                Reason::GROSS_EXPOSURE,
+                amount(self.limits.gross_exposure_max_e9, self.totals.gross_e9),
+            ),
+            (
+                Reason::OPEN_POSITIONS,
+                Usage::of_count(self.limits.open_positions_max, self.totals.engaged),
+            ),
+            (
+                Reason::OPEN_ORDERS,
+                Usage::of_count(self.limits.open_orders_max, self.totals.open_orders),
+            ),
+        ]
+    }
+
+    /// The order that a replace names, if it is known.
+    pub(crate) fn target_of(&self, intent: &OrderIntent) -> Option<&Order> {
+        let names_target = intent.action == IntentAction::REPLACE;
+        names_target
+            .then(|| self.orders.get(intent.target_client_order_id.as_str()))
+            .flatten()
+    }
+
+    /// Judges an intent and, if it is approved, counts it as if it filled; `client_order_id` is what an approval gets.
+    pub fn judge(
+        &mut self,
+        intent: &OrderIntent,
+        intent_seq: u64,
+        client_order_id: Text<48>,
+        clock: Clock,
+    ) -> Decision {
+        let mut decision = decision_of(intent, intent_seq);
+        decision.limits_hash = self.limits_hash;
+        if intent.action == IntentAction::CANCEL {
+            let is_named = !intent.target_client_order_id.is_empty();
+            decision.verdict = if is_named { Verdict::APPROVED } else { Verdict::DENIED };
+            decision.rule = if is_named { Reason::NONE } else { Reason::INTENT_INVALID };
+            decision.is_reduction = 1;
+            return decision;
+        }
+        let (proposal, broken) = self.check(intent, clock);
+        decision.is_reduction = u8::from(proposal.is_reduction);
+        if let Some((rule, usage)) = broken {
+            decision.verdict = Verdict::DENIED;
+            (decision.rule, decision.limit_e9, decision.value_e9) = (rule, usage.limit_e9, usage.value_e9);
+            return decision;
+        }
+        decision.verdict = Verdict::APPROVED;
+        decision.client_order_id = client_order_id;
+        decision.quantity_e9 = proposal.ordered_quantity_e9;
+        if proposal.ordered_quantity_e9 != 0 {
+            decision.notional_e9 = 0;
+        }
+        (decision.limit_price_e9, decision.stop_price_e9) = (proposal.limit_price_e9, proposal.stop_price_e9);
+        if decision.limit_price_e9 == 0 {
+            decision.reference_price_e9 = self.symbols.at(proposal.symbol).mark_price_e9();
+        }
+        self.reserve(&decision, proposal.request, clock.now_ns);
+        decision
+    }
+
+    /// Whether an intent other than a cancel would pass: the broken rule, or nothing. Changes nothing.
+    pub fn broken_rule(&self, intent: &OrderIntent, clock: Clock) -> Option<(Reason, Usage)> {
+        self.check(intent, clock).1
+    }
+
+    fn check(&self, intent: &OrderIntent, clock: Clock) -> (Proposal, Option<(Reason, Usage)>) {
+        let Some(index) = self.symbols.find(intent.symbol) else {
+            return (
+                Proposal {
+                    symbol: usize::MAX,
+                    ..Proposal::default()
+                },
+                Some((Reason::SYMBOL_UNKNOWN, Usage::default())),
+            );
+        };
+        let state = self.symbols.at(index);
+        let proposal = Proposal::new(intent, index, state, self.target_of(intent), &self.limits);
+        let broken = Question {
+            gate: self,
+            intent,
+            proposal: &proposal,
+            state,
+            clock,
+        }
+        .broken_rule();
+        (proposal, broken)
+    }
+
+    /// Counts an approval of ours: judged now, or read back from the journal at start.
+    fn reserve(&mut self, decision: &Decision, request: u64, now_ns: i64) {
+        let Some(applied) = self.orders.apply_decision(decision) else {
+            return;
+        };
+        let price_e9 = worst_price_e9(
+            decision.limit_price_e9,
+            decision.stop_price_e9,
+            decision.reference_price_e9,
+            &self.limits,
+        );
+        let expected_e9 = worst_quantity_e9(decision.notional_e9, decision.reference_price_e9, &self.limits);
+        self.ensure_reserved(applied.index);
+        let reserved = &mut self.reserved[applied.index];
+        (reserved.price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
+        self.recount_order(applied.index);
+        self.rate.take(now_ns, self.limits.order_rate_per_s_max);
+        if decision.is_reduction != 0 {
+            return;
+        }
+        let added_e9 = self.reserved[applied.index].notional_e9;
+        self.counters.account.reserved_e9 = self.counters.account.reserved_e9.saturating_add(added_e9);
+        let index = self.index_of(decision.symbol);
+        let state = self.symbols.at_mut(index);
+        state.requests[state.requests_next] = (request, now_ns);
+        state.requests_next = (state.requests_next + 1) % state.requests.len();
+        state.entries_ns[state.entries_next] = now_ns;
+        state.entries_next = (state.entries_next + 1) % state.entries_ns.len();
+    }
+
+    /// Applies a decision read back from our own journal: what was approved then is still counted.
+    pub fn restore(&mut self, decision: &Decision, now_ns: i64) {
+        if decision.verdict == Verdict::APPROVED {
+            self.reserve(decision, request_hash_of(decision), now_ns);
+        }
+    }
+
+    pub(crate) fn index_of(&mut self, symbol: Symbol) -> usize {
+        let index = self.symbols.insert(symbol, &self.limits);
+        if index >= self.worst.len() {
+            self.worst.resize(index + 1, Worst::default());
+        }
+        index
+    }
+
+    pub(crate) fn ensure_reserved(&mut self, order: usize) {
+        if order >= self.reserved.len() {
+            self.reserved.resize(order + 1, Reserved::default());
+        }
+    }
+
+    /// Applies a record of `market_data`; `recv_ns` is the time in its header.
+    pub fn apply_market(&mut self, record: AnyRecord<'_>, recv_ns: i64) {
+        match record {
+            AnyRecord::Quote(quote) => {
+                let Some(index) = self.symbols.find(quote.symbol) else {
+                    return;
+                };
+                self.symbols.at_mut(index).apply_quote(quote, recv_ns, &self.limits);
+                if self.worst[index].is_engaged {
+                    self.recount_symbol(index);
+                }
+            }
+            AnyRecord::TradingStatus(status) => {
+                if let Some(index) = self.symbols.find(status.symbol) {
+                    self.symbols.at_mut(index).apply_status(status);
+                }
+            }
+            AnyRecord::Gap(gap) => self.apply_gap(gap),
+            _ => {}
+        }
+    }
+
+    /// A gap in quotes makes the known quote unusable; the next quote, which is a whole state, ends it.
+    fn apply_gap(&mut self, gap: &Gap) {
+        if !matches!(gap.channel, Channel::QUOTES | Channel::ALL) {
+            return;
+        }
+        let has_gap = gap.is_repaired == 0;
+        for state in self.symbols.iter_mut() {
+            if gap.symbol.is_empty() || gap.symbol == state.symbol {
+                state.has_gap = has_gap;
+            }
+        }
+    }
+
+    /// Forgets quotes, halts and bands: the state of a process that just started.
+    pub fn forget_market(&mut self) {
+        for state in self.symbols.iter_mut() {
+            state.forget_market();
+        }
+        for index in 0..self.worst.len() {
+            self.recount_symbol(index);
+        }
+    }
+
+    /// Applies a record of `executions`; `ts_ns` is the time in its header.
+    pub fn apply_execution(&mut self, record: AnyRecord<'_>, ts_ns: i64) {
+        match record {
+            AnyRecord::OrderEvent(event) => {
+                let applied = self.orders.apply_event(event);
+                self.recount_order(applied.index);
+            }
+            AnyRecord::Fill(fill) => self.apply_fill(fill),
+            AnyRecord::AccountSnapshot(snapshot) => self.counters.apply_account(snapshot),
+            AnyRecord::PositionSnapshot(snapshot) => {
+                self.positions.apply(record);
+                self.refresh_position(snapshot.symbol);
+            }
+            AnyRecord::Reconciled(reconciled) => {
+                self.positions.apply(record);
+                if reconciled.scope == ReconcileScope::START_UP && reconciled.is_complete != 0 {
+                    self.reconciled_ns = ts_ns;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_fill(&mut self, fill: &Fill) {
+        let applied = self.orders.apply_fill(fill);
+        self.ensure_reserved(applied.index);
+        if let Some(effect) = self.positions.apply_fill(fill) {
+            self.counters.apply_realized(effect.realized_e9, effect.round_trip_e9);
+            let traded_e9 = notional_e9(fill.price_e9, fill.quantity_e9);
+            self.counters.notional_today_e9 = self.counters.notional_today_e9.saturating_add(traded_e9);
+            let is_first = !core::mem::replace(&mut self.reserved[applied.index].has_fill, true);
+            self.counters.trades_today += i64::from(is_first && !self.orders.at(applied.index).is_external);
+            self.refresh_position(fill.symbol);
+        }
+        self.recount_order(applied.index);
+    }
+
+    fn refresh_position(&mut self, symbol: Symbol) {
+        let index = self.index_of(symbol);
+        if let Some(entry) = self.positions.get(symbol) {
+            self.symbols.at_mut(index).position = *entry.position();
+        }
+        self.recount_symbol(index);
+    }
+
+    /// Applies a record of `control`.
+    pub fn apply_control(&mut self, record: AnyRecord<'_>) {
+        match record {
+            AnyRecord::Trip(_) => self.is_halted_by_operator = true,
+            AnyRecord::Reset(_) => self.reset(),
+            AnyRecord::StrategySwitch(switch) => {
+                self.disabled.retain(|strategy| *strategy != switch.strategy);
+                if switch.is_enabled == 0 {
+                    self.disabled.push(switch.strategy);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An operator clears breakers and counters.
+    fn reset(&mut self) {
+        self.is_halted_by_operator = false;
+        self.tripped = [None; BREAKERS.len()];
+        self.counters.reset();
+    }
+
+    /// Takes the kill latch as it stands; clearing it also clears the breakers, as a named operator did it.
+    pub fn set_latch(&mut self, is_set: bool) {
+        if self.is_latched && !is_set {
+            self.reset();
+        }
+        self.is_latched = is_set;
+    }
+
+    /// Takes whether the running execution-engine has reconciled.
+    pub fn set_reconciled(&mut self, is_reconciled: bool) {
+        self.is_reconciled = is_reconciled;
+    }
+
+    /// Whether [`Gate::advance`] would change anything at this time.
+    pub fn is_due(&self, clock: Clock) -> bool {
+        let day = self.calendar.day_of(clock.session_ns);
+        day.day > self.counters.day.day
+            || BREAKERS.iter().zip(&self.tripped).any(|(rule, tripped)| match tripped {
+                Some(tripped) => tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns,
+                None => self.usage(*rule).is_exceeded(),
+            })
+    }
+
+    /// Begins a new session day, ends cool-downs and trips breakers; gives each breaker that tripped.
+    pub fn advance(&mut self, clock: Clock, mut on_trip: impl FnMut(BreakerTripped)) {
+        self.counters.roll(self.calendar.day_of(clock.session_ns));
+        for (index, &rule) in BREAKERS.iter().enumerate() {
+            if self.tripped[index].is_some_and(|tripped| tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns) {
+                self.tripped[index] = None;
+                self.counters.reset_one(rule);
+            }
+            let usage = self.usage(rule);
+            if self.tripped[index].is_none() && usage.is_exceeded() {
+                let clears_ns = if self.limits.is_resumed_by_operator {
+                    0
+                } else {
+                    clock.now_ns + self.limits.cool_down_ns
+                };
+                self.tripped[index] = Some(Tripped {
+                    usage: (usage.limit_e9, usage.value_e9),
+                    clears_ns,
+                });
+                on_trip(BreakerTripped {
+                    limit_e9: usage.limit_e9,
+                    value_e9: usage.value_e9,
+                    clears_ns,
+                    rule,
+                    ..BreakerTripped::default()
+                });
+            }
+        }
+    }
+}

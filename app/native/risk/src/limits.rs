@@ -1,0 +1,201 @@
+//! The risk limits and the ceilings that no configuration can exceed.
+
+use core::hash::Hasher;
+use holdfast_orders::Digest;
+use holdfast_records::E9;
+
+const SECOND_NS: i64 = E9;
+const PERCENT_E9: i64 = E9 / 100;
+
+/// Hands every limit to the macro `$apply`: `name = ceiling;`. The least value of each is 1.
+///
+/// `_e9` is USD, shares or a fraction times 1e9, `_ns` nanoseconds; the rest are counts.
+#[macro_export]
+macro_rules! for_each_limit {
+    ($apply:ident) => {
+        $apply! {
+            /// Greatest quantity of one order.
+            order_quantity_max_e9 = 1_000_000 * E9;
+            /// Greatest notional of one order, USD.
+            order_notional_max_e9 = 10_000_000 * E9;
+            /// Least price of an order, USD.
+            price_min_e9 = 1_000_000 * E9;
+            /// Greatest price of an order, USD.
+            price_max_e9 = 10_000_000 * E9;
+            /// Greatest distance of a price from the mid, as a fraction of the mid.
+            price_collar_e9 = 10 * PERCENT_E9;
+            /// Greatest age of the quote that an entry relies on.
+            quote_age_max_ns = 60 * SECOND_NS;
+            /// Greatest spread, as a fraction of the mid.
+            quote_spread_max_e9 = 20 * PERCENT_E9;
+            /// Greatest change of the mid from one quote to the next, as a fraction.
+            quote_jump_max_e9 = 50 * PERCENT_E9;
+            /// How long entries stay denied after a jump.
+            quote_jump_hold_ns = 3_600 * SECOND_NS;
+            /// How long bid and ask may be equal.
+            quote_locked_max_ns = 60 * SECOND_NS;
+            /// Greatest position of one symbol, all its open orders filled.
+            position_quantity_max_e9 = 10_000_000 * E9;
+            /// Greatest position of one symbol in USD, all its open orders filled.
+            position_notional_max_e9 = 100_000_000 * E9;
+            /// Greatest sum of all positions regardless of side, USD, all open orders filled.
+            gross_exposure_max_e9 = 1_000_000_000 * E9;
+            /// Greatest balance of long against short positions, USD, all open orders of one side filled.
+            net_exposure_max_e9 = 1_000_000_000 * E9;
+            /// Greatest share of the equity in one symbol.
+            concentration_max_e9 = E9;
+            /// Greatest gross exposure as a multiple of the equity.
+            leverage_max_e9 = 4 * E9;
+            /// Most symbols with a position or an open entry order.
+            open_positions_max = 500;
+            /// Most open orders.
+            open_orders_max = 1_000;
+            /// Greatest notional traded in a session, open orders included, USD.
+            daily_notional_max_e9 = 1_000_000_000 * E9;
+            /// Sustained rate of approvals.
+            order_rate_per_s_max = 1_000;
+            /// Approvals that may come at once.
+            order_burst_max = 1_000;
+            /// How long the same request is held to be a repetition.
+            duplicate_window_ns = 60 * SECOND_NS;
+            /// Most entries of one symbol within the repeat window.
+            repeat_entries_max = 1_000;
+            /// The repeat window.
+            repeat_window_ns = 3_600 * SECOND_NS;
+            /// Greatest loss of one trade if its stop is reached, USD.
+            trade_loss_max_e9 = 1_000_000 * E9;
+            /// Stop distance assumed for an entry that brings no stop, as a fraction of its price.
+            stop_loss_default_e9 = 50 * PERCENT_E9;
+            /// Least stop distance of an entry that brings a stop.
+            stop_loss_min_e9 = 50 * PERCENT_E9;
+            /// Greatest stop distance of an entry that brings a stop.
+            stop_loss_max_e9 = 50 * PERCENT_E9;
+            /// Loss in a session that trips the breaker, USD.
+            daily_loss_max_e9 = 10_000_000 * E9;
+            /// Loss in a week, USD.
+            weekly_loss_max_e9 = 50_000_000 * E9;
+            /// Loss in a month, USD.
+            monthly_loss_max_e9 = 100_000_000 * E9;
+            /// Loss from the greatest equity, as a fraction of it.
+            drawdown_max_e9 = 50 * PERCENT_E9;
+            /// Losing round trips in a row.
+            consecutive_losses_max = 1_000;
+            /// Orders filled in a session.
+            trades_per_day_max = 1_000_000;
+            /// How long a tripped breaker stays when it may clear itself.
+            cool_down_ns = 7 * 86_400 * SECOND_NS;
+        }
+    };
+}
+
+macro_rules! define_limits {
+    ($($(#[$doc:meta])* $name:ident = $ceiling:expr;)*) => {
+        /// Every limit of the risk gate; the reason codes name the rules that hold them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct RiskLimits {
+            $($(#[$doc])* pub $name: i64,)*
+            /// Whether a sale may open or enlarge a short position.
+            pub is_short_allowed: bool,
+            /// Whether only an operator clears a tripped breaker; otherwise its cool-down does.
+            pub is_resumed_by_operator: bool,
+        }
+
+        impl RiskLimits {
+            /// Name and ceiling of every limit.
+            pub const CEILINGS: &'static [(&'static str, i64)] = &[$((stringify!($name), $ceiling),)*];
+
+            /// The ceilings as limits: the loosest that can be built.
+            pub fn loosest() -> Self {
+                Self { $($name: $ceiling,)* is_short_allowed: true, is_resumed_by_operator: false }
+            }
+
+            /// Every value, in the order of [`Self::CEILINGS`].
+            pub fn values(&self) -> [i64; Self::CEILINGS.len()] {
+                [$(self.$name,)*]
+            }
+
+            /// Sets a limit by name; false when there is none of that name.
+            pub fn set(&mut self, name: &str, value: i64) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+for_each_limit!(define_limits);
+
+/// A limit that must not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitOutOfBounds {
+    /// Name of the limit.
+    pub name: &'static str,
+    /// What it was set to.
+    pub value: i64,
+    /// Least value allowed.
+    pub least: i64,
+    /// Greatest value allowed.
+    pub greatest: i64,
+}
+
+impl RiskLimits {
+    /// Returns the limits if each lies between 1 and its ceiling and pairs are in order.
+    pub fn validated(self) -> Result<Self, LimitOutOfBounds> {
+        for (&(name, greatest), value) in Self::CEILINGS.iter().zip(self.values()) {
+            if value < 1 || value > greatest {
+                return Err(LimitOutOfBounds {
+                    name,
+                    value,
+                    least: 1,
+                    greatest,
+                });
+            }
+        }
+        let ordered = [
+            ("price_min_e9", self.price_min_e9, 1, self.price_max_e9),
+            ("stop_loss_min_e9", self.stop_loss_min_e9, 1, self.stop_loss_default_e9),
+            (
+                "stop_loss_max_e9",
+                self.stop_loss_max_e9,
+                self.stop_loss_default_e9,
+                i64::MAX,
+            ),
+            (
+                "weekly_loss_max_e9",
+                self.weekly_loss_max_e9,
+                self.daily_loss_max_e9,
+                i64::MAX,
+            ),
+            (
+                "monthly_loss_max_e9",
+                self.monthly_loss_max_e9,
+                self.weekly_loss_max_e9,
+                i64::MAX,
+            ),
+        ];
+        for (name, value, least, greatest) in ordered {
+            if value < least || value > greatest {
+                return Err(LimitOutOfBounds {
+                    name,
+                    value,
+                    least,
+                    greatest,
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Hash that every Decision carries; changes with any limit.
+    pub fn hash(&self) -> u64 {
+        let mut digest = Digest::default();
+        for value in self.values() {
+            digest.write_i64(value);
+        }
+        digest.write_u8(u8::from(self.is_short_allowed));
+        digest.write_u8(u8::from(self.is_resumed_by_operator));
+        digest.finish() >> 1
+    }
+}
