@@ -65,7 +65,11 @@ impl Calendar {
 
 impl SessionDay {
     fn of(open_ns: i64) -> Self {
-        let day = open_ns.div_euclid(DAY_NS);
+        Self::of_day(open_ns.div_euclid(DAY_NS))
+    }
+
+    /// The session day of a number of days since 1970-01-01.
+    pub fn of_day(day: i64) -> Self {
         // 1970-01-01 was a Thursday; the calendar is that of Hinnant's civil_from_days.
         let shifted = day + 719_468;
         let era = shifted.div_euclid(146_097);

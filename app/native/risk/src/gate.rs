@@ -1,6 +1,6 @@
 //! The risk gate: judges one intent at a time against limits, state and everything that may still fill.
 
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, SessionDay};
 use crate::counters::{BREAKERS, Counters, Usage};
 use crate::limits::RiskLimits;
 use crate::proposal::{Proposal, decision_of, request_hash_of, worst_price_e9, worst_quantity_e9};
@@ -248,6 +248,13 @@ impl Gate {
         decision
     }
 
+    /// Denies an intent without asking the rules.
+    pub fn deny(&self, intent: &OrderIntent, intent_seq: u64, rule: Reason) -> Decision {
+        let mut decision = decision_of(intent, intent_seq);
+        (decision.limits_hash, decision.verdict, decision.rule) = (self.limits_hash, Verdict::DENIED, rule);
+        decision
+    }
+
     /// Whether an intent other than a cancel would pass: the broken rule, or nothing. Changes nothing.
     pub fn broken_rule(&self, intent: &OrderIntent, clock: Clock) -> Option<(Reason, Usage)> {
         self.check(intent, clock).1
@@ -290,7 +297,7 @@ impl Gate {
         let expected_e9 = worst_quantity_e9(decision.notional_e9, decision.reference_price_e9, &self.limits);
         self.ensure_reserved(applied.index);
         let reserved = &mut self.reserved[applied.index];
-        (reserved.price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
+        (reserved.decided_price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
         self.recount_order(applied.index);
         self.rate.take(now_ns, self.limits.order_rate_per_s_max);
         if decision.is_reduction != 0 {
@@ -464,31 +471,52 @@ impl Gate {
 
     /// Begins a new session day, ends cool-downs and trips breakers; gives each breaker that tripped.
     pub fn advance(&mut self, clock: Clock, mut on_trip: impl FnMut(BreakerTripped)) {
-        self.counters.roll(self.calendar.day_of(clock.session_ns));
+        self.roll(self.calendar.day_of(clock.session_ns));
+        self.end_cool_downs(clock.now_ns);
         for (index, &rule) in BREAKERS.iter().enumerate() {
-            if self.tripped[index].is_some_and(|tripped| tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns) {
+            let usage = self.usage(rule);
+            if self.tripped[index].is_some() || !usage.is_exceeded() {
+                continue;
+            }
+            let (limit_e9, value_e9) = (usage.limit_e9, usage.value_e9);
+            let is_operators = self.limits.is_resumed_by_operator;
+            let clears_ns = if is_operators { 0 } else { clock.now_ns + self.limits.cool_down_ns };
+            let tripped = BreakerTripped { limit_e9, value_e9, clears_ns, rule, ..BreakerTripped::default() };
+            self.restore_trip(&tripped);
+            on_trip(tripped);
+        }
+    }
+
+    /// Begins a session day.
+    pub(crate) fn roll(&mut self, day: SessionDay) {
+        self.counters.roll(day);
+    }
+
+    /// The session day that the counters are for.
+    pub fn session_day(&self) -> i64 {
+        self.counters.day.day
+    }
+
+    /// Breakers that are tripped now.
+    pub fn tripped_count(&self) -> usize {
+        self.tripped.iter().flatten().count()
+    }
+
+    /// Clears the breakers whose cool-down is over.
+    pub(crate) fn end_cool_downs(&mut self, now_ns: i64) {
+        for (index, &rule) in BREAKERS.iter().enumerate() {
+            if self.tripped[index].is_some_and(|tripped| tripped.clears_ns != 0 && tripped.clears_ns <= now_ns) {
                 self.tripped[index] = None;
                 self.counters.reset_one(rule);
             }
-            let usage = self.usage(rule);
-            if self.tripped[index].is_none() && usage.is_exceeded() {
-                let clears_ns = if self.limits.is_resumed_by_operator {
-                    0
-                } else {
-                    clock.now_ns + self.limits.cool_down_ns
-                };
-                self.tripped[index] = Some(Tripped {
-                    usage: (usage.limit_e9, usage.value_e9),
-                    clears_ns,
-                });
-                on_trip(BreakerTripped {
-                    limit_e9: usage.limit_e9,
-                    value_e9: usage.value_e9,
-                    clears_ns,
-                    rule,
-                    ..BreakerTripped::default()
-                });
-            }
+        }
+    }
+
+    /// Takes a trip as it stands in our own journal.
+    pub(crate) fn restore_trip(&mut self, tripped: &BreakerTripped) {
+        if let Some(index) = BREAKERS.iter().position(|rule| *rule == tripped.rule) {
+            let usage = (tripped.limit_e9, tripped.value_e9);
+            self.tripped[index] = Some(Tripped { usage, clears_ns: tripped.clears_ns });
         }
     }
 }

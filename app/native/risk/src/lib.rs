@@ -6,13 +6,20 @@
 mod calendar;
 mod counters;
 mod gate;
+mod judge;
 mod limits;
 mod proposal;
+mod replay;
 mod reservations;
+mod risk_loop;
 mod rules;
+mod stats;
 mod symbol;
 
 pub use calendar::{Calendar, Interval, SessionDay};
 pub use counters::{BREAKERS, Usage};
 pub use gate::{Clock, Gate};
 pub use limits::{LimitOutOfBounds, RiskLimits};
+pub use replay::{Difference, Outcome, replay};
+pub use risk_loop::{HostClock, Inputs, Options, Outputs, RiskLoop};
+pub use stats::{Stats, USAGES, bucket_end};

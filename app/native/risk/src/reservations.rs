@@ -1,7 +1,7 @@
 //! What open orders and positions may come to: kept up to date order by order, symbol by symbol.
 
 use crate::gate::Gate;
-use crate::proposal::worst_price_e9;
+use crate::limits::RiskLimits;
 use crate::symbol::SymbolState;
 use core::hash::{Hash, Hasher};
 use holdfast_orders::{Digest, Order};
@@ -40,8 +40,9 @@ pub(crate) struct Reserved {
     pub(crate) has_fill: bool,
     quantity_e9: i64,
     pub(crate) notional_e9: i64,
-    /// Price at which it counts, from its approval or its first sight.
-    pub(crate) price_e9: i64,
+    price_e9: i64,
+    /// Price at which its approval counted it; 0 for orders that we did not approve.
+    pub(crate) decided_price_e9: i64,
     /// Quantity that an order for an amount of USD may reach.
     pub(crate) expected_quantity_e9: i64,
 }
@@ -51,6 +52,11 @@ impl Reserved {
     fn of(order: &Order, before: Self) -> Self {
         let is_waiting_leg = order.status() == OrderStatus::HELD && !order.parent_order_id.is_nil();
         let is_open = order.is_open() && !is_waiting_leg;
+        let price_e9 = if before.decided_price_e9 > 0 {
+            before.decided_price_e9
+        } else {
+            order.limit_price_e9.max(order.stop_price_e9)
+        };
         let quantity_e9 = match order.quantity_e9 {
             _ if !is_open => 0,
             0 => (before.expected_quantity_e9 - order.filled_quantity_e9()).max(0),
@@ -61,15 +67,16 @@ impl Reserved {
             is_open,
             is_unfilled_entry: is_open && order.is_approved && !order.is_reduction && !before.has_fill,
             quantity_e9,
-            notional_e9: notional_e9(before.price_e9, quantity_e9),
+            notional_e9: notional_e9(price_e9, quantity_e9),
+            price_e9,
             ..before
         }
     }
 }
 
 impl Worst {
-    fn of(state: &SymbolState) -> Self {
-        let (long_e9, short_e9) = (state.long_worst_e9(), state.short_worst_e9());
+    fn of(state: &SymbolState, limits: &RiskLimits) -> Self {
+        let (long_e9, short_e9) = (state.long_worst_e9(limits), state.short_worst_e9(limits));
         Self {
             exposure_e9: long_e9.max(short_e9),
             long_e9,
@@ -89,11 +96,7 @@ impl Gate {
             return;
         }
         let symbol = self.index_of(order.symbol);
-        let mut before = self.reserved[index];
-        if before.price_e9 == 0 {
-            let mark_e9 = self.symbols.at(symbol).mark_price_e9();
-            before.price_e9 = worst_price_e9(order.limit_price_e9, order.stop_price_e9, mark_e9, &self.limits);
-        }
+        let before = self.reserved[index];
         let after = Reserved::of(&order, before);
         self.reserved[index] = after;
         let open = &mut self.symbols.at_mut(symbol).open;
@@ -102,8 +105,8 @@ impl Gate {
             (true, false) => open.indices.retain(|&other| other != index as u32),
             _ => {}
         }
-        open.add(before.is_buy, -before.quantity_e9, -before.notional_e9);
-        open.add(after.is_buy, after.quantity_e9, after.notional_e9);
+        open.add(-1, before.is_buy, before.quantity_e9, before.price_e9);
+        open.add(1, after.is_buy, after.quantity_e9, after.price_e9);
         let totals = &mut self.totals;
         totals.open_orders += i64::from(after.is_open) - i64::from(before.is_open);
         totals.unfilled_entries += i64::from(after.is_unfilled_entry) - i64::from(before.is_unfilled_entry);
@@ -114,7 +117,7 @@ impl Gate {
     /// Brings the totals up to date after a symbol's quote, position or orders changed.
     pub(crate) fn recount_symbol(&mut self, index: usize) {
         let before = self.worst[index];
-        let after = Worst::of(self.symbols.at(index));
+        let after = Worst::of(self.symbols.at(index), &self.limits);
         self.worst[index] = after;
         let totals = &mut self.totals;
         totals.gross_e9 += after.exposure_e9 - before.exposure_e9;

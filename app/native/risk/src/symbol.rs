@@ -1,6 +1,7 @@
 //! What the gate knows of each symbol: quote, position, open orders.
 
 use crate::limits::RiskLimits;
+use crate::proposal::worst_price_e9;
 use core::hash::{Hash, Hasher};
 use holdfast_orders::{Digest, Position};
 use holdfast_records::{E9, Quote, StatusCode, Symbol, TradingStatus, notional_e9};
@@ -42,16 +43,24 @@ pub(crate) struct OpenOrders {
     pub(crate) sell_quantity_e9: i64,
     pub(crate) buy_notional_e9: i64,
     pub(crate) sell_notional_e9: i64,
+    /// Quantities of orders whose price is not known: they count at the mark plus the collar.
+    pub(crate) unpriced_buy_e9: i64,
+    pub(crate) unpriced_sell_e9: i64,
 }
 
 impl OpenOrders {
-    pub(crate) fn add(&mut self, is_buy: bool, quantity_e9: i64, notional_e9: i64) {
+    /// Adds an order's part, or takes it away with `sign` -1; `price_e9` 0 means not known.
+    pub(crate) fn add(&mut self, sign: i64, is_buy: bool, quantity_e9: i64, price_e9: i64) {
+        let amount_e9 = sign * notional_e9(price_e9, quantity_e9);
+        let unpriced_e9 = if price_e9 == 0 { sign * quantity_e9 } else { 0 };
         if is_buy {
-            self.buy_quantity_e9 += quantity_e9;
-            self.buy_notional_e9 += notional_e9;
+            self.buy_quantity_e9 += sign * quantity_e9;
+            self.buy_notional_e9 += amount_e9;
+            self.unpriced_buy_e9 += unpriced_e9;
         } else {
-            self.sell_quantity_e9 += quantity_e9;
-            self.sell_notional_e9 += notional_e9;
+            self.sell_quantity_e9 += sign * quantity_e9;
+            self.sell_notional_e9 += amount_e9;
+            self.unpriced_sell_e9 += unpriced_e9;
         }
     }
 }
@@ -100,15 +109,25 @@ impl SymbolState {
     }
 
     /// Value of the position if every open buy order fills; negative for a short.
-    pub(crate) fn long_worst_e9(&self) -> i64 {
-        notional_e9(self.mark_price_e9(), self.position.quantity_e9).saturating_add(self.open.buy_notional_e9)
+    pub(crate) fn long_worst_e9(&self, limits: &RiskLimits) -> i64 {
+        notional_e9(self.mark_price_e9(), self.position.quantity_e9)
+            .saturating_add(self.open.buy_notional_e9)
+            .saturating_add(self.unpriced_notional_e9(self.open.unpriced_buy_e9, limits))
     }
 
     /// The same, sign turned, if every open sell order fills.
-    pub(crate) fn short_worst_e9(&self) -> i64 {
+    pub(crate) fn short_worst_e9(&self, limits: &RiskLimits) -> i64 {
         self.open
             .sell_notional_e9
             .saturating_sub(notional_e9(self.mark_price_e9(), self.position.quantity_e9))
+            .saturating_add(self.unpriced_notional_e9(self.open.unpriced_sell_e9, limits))
+    }
+
+    fn unpriced_notional_e9(&self, quantity_e9: i64, limits: &RiskLimits) -> i64 {
+        if quantity_e9 == 0 {
+            return 0;
+        }
+        notional_e9(worst_price_e9(0, 0, self.mark_price_e9(), limits), quantity_e9)
     }
 
     /// Whether it counts as an open position in the worst case.
