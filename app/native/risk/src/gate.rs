@@ -176,30 +176,34 @@ impl Gate {
         self.counters.usage(rule, self.totals.unrealized_e9, &self.limits)
     }
 
+    /// The rules whose limit fills up over time, in the order of [`Gate::usages`].
+    pub const USAGE_RULES: [Reason; BREAKERS.len() + 3] = [
+        Reason::DAILY_LOSS,
+        Reason::WEEKLY_LOSS,
+        Reason::MONTHLY_LOSS,
+        Reason::DRAWDOWN,
+        Reason::CONSECUTIVE_LOSSES,
+        Reason::TRADES_PER_DAY,
+        Reason::GROSS_EXPOSURE,
+        Reason::OPEN_POSITIONS,
+        Reason::OPEN_ORDERS,
+    ];
+
     /// Limit and value of the rules that fill up over time: what a warning at 80 % looks at.
-    pub fn usages(&self) -> [(Reason, Usage); BREAKERS.len() + 3] {
-        let amount = |limit_e9, value_e9| Usage { limit_e9, value_e9 };
-        let breaker = |index: usize| (BREAKERS[index], self.usage(BREAKERS[index]));
-        [
-            breaker(0),
-            breaker(1),
-            breaker(2),
-            breaker(3),
-            breaker(4),
-            breaker(5),
-            (
-                Reason::GROSS_EXPOSURE,
-                amount(self.limits.gross_exposure_max_e9, self.totals.gross_e9),
-            ),
-            (
-                Reason::OPEN_POSITIONS,
-                Usage::of_count(self.limits.open_positions_max, self.totals.engaged),
-            ),
-            (
-                Reason::OPEN_ORDERS,
-                Usage::of_count(self.limits.open_orders_max, self.totals.open_orders),
-            ),
-        ]
+    pub fn usages(&self) -> [(Reason, Usage); Self::USAGE_RULES.len()] {
+        let (limits, totals) = (&self.limits, &self.totals);
+        Self::USAGE_RULES.map(|rule| {
+            let usage = match rule {
+                Reason::GROSS_EXPOSURE => Usage {
+                    limit_e9: limits.gross_exposure_max_e9,
+                    value_e9: totals.gross_e9,
+                },
+                Reason::OPEN_POSITIONS => Usage::of_count(limits.open_positions_max, totals.engaged),
+                Reason::OPEN_ORDERS => Usage::of_count(limits.open_orders_max, totals.open_orders),
+                breaker => self.usage(breaker),
+            };
+            (rule, usage)
+        })
     }
 
     /// The order that a replace names, if it is known.
@@ -480,8 +484,18 @@ impl Gate {
             }
             let (limit_e9, value_e9) = (usage.limit_e9, usage.value_e9);
             let is_operators = self.limits.is_resumed_by_operator;
-            let clears_ns = if is_operators { 0 } else { clock.now_ns + self.limits.cool_down_ns };
-            let tripped = BreakerTripped { limit_e9, value_e9, clears_ns, rule, ..BreakerTripped::default() };
+            let clears_ns = if is_operators {
+                0
+            } else {
+                clock.now_ns + self.limits.cool_down_ns
+            };
+            let tripped = BreakerTripped {
+                limit_e9,
+                value_e9,
+                clears_ns,
+                rule,
+                ..BreakerTripped::default()
+            };
             self.restore_trip(&tripped);
             on_trip(tripped);
         }
@@ -516,7 +530,10 @@ impl Gate {
     pub(crate) fn restore_trip(&mut self, tripped: &BreakerTripped) {
         if let Some(index) = BREAKERS.iter().position(|rule| *rule == tripped.rule) {
             let usage = (tripped.limit_e9, tripped.value_e9);
-            self.tripped[index] = Some(Tripped { usage, clears_ns: tripped.clears_ns });
+            self.tripped[index] = Some(Tripped {
+                usage,
+                clears_ns: tripped.clears_ns,
+            });
         }
     }
 }

@@ -49,7 +49,15 @@ const TRIPS_MAX: usize = crate::counters::BREAKERS.len();
 impl Judge {
     pub(crate) fn new(gate: Gate, is_venue_time: bool) -> Self {
         let external = External::default();
-        Self { gate, is_venue_time, venue_ns: 0, epoch: 0, started_ns: 0, external, written: None }
+        Self {
+            gate,
+            is_venue_time,
+            venue_ns: 0,
+            epoch: 0,
+            started_ns: 0,
+            external,
+            written: None,
+        }
     }
 
     pub(crate) fn external(&self) -> External {
@@ -64,12 +72,17 @@ impl Judge {
     }
 
     pub(crate) fn clock(&self, now_ns: i64) -> Clock {
-        Clock { now_ns, session_ns: if self.is_venue_time { self.venue_ns } else { now_ns } }
+        Clock {
+            now_ns,
+            session_ns: if self.is_venue_time { self.venue_ns } else { now_ns },
+        }
     }
 
     /// Whether a step at this time would write anything without an intent.
     pub(crate) fn is_due(&self, external: External, now_ns: i64) -> bool {
-        external != self.external || self.gate.is_due(self.clock(now_ns)) || self.written != Some(self.gate.trading_state())
+        external != self.external
+            || self.gate.is_due(self.clock(now_ns))
+            || self.written != Some(self.gate.trading_state())
     }
 
     /// A process that just started knows no market and is not reconciled.
@@ -79,7 +92,13 @@ impl Judge {
     }
 
     /// The first step of a process.
-    pub(crate) fn begin<S: Sink>(&mut self, epoch: u64, external: External, now_ns: i64, sink: &mut S) -> Result<(), S::Error> {
+    pub(crate) fn begin<S: Sink>(
+        &mut self,
+        epoch: u64,
+        external: External,
+        now_ns: i64,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
         self.start(epoch, now_ns);
         self.step_state(external, now_ns, true, "", sink)
     }
@@ -97,12 +116,23 @@ impl Judge {
         let Some(pending) = pending else { return Ok(None) };
         let decision = self.judge(pending, now_ns, sink.next_seq());
         let header = &pending.header;
-        let cause = Cause { journal: JournalName::SIGNALS, seq: header.seq, origin_ns: header.origin_ns };
+        let cause = Cause {
+            journal: JournalName::SIGNALS,
+            seq: header.seq,
+            origin_ns: header.origin_ns,
+        };
         sink.put(&decision, cause)?;
         Ok(Some(decision))
     }
 
-    fn step_state<S: Sink>(&mut self, external: External, now_ns: i64, is_start: bool, note: &str, sink: &mut S) -> Result<(), S::Error> {
+    fn step_state<S: Sink>(
+        &mut self,
+        external: External,
+        now_ns: i64,
+        is_start: bool,
+        note: &str,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
         let is_told = external != self.external;
         self.take(external);
         let before = (self.gate.session_day(), self.gate.tripped_count());
@@ -133,17 +163,27 @@ impl Judge {
 
     fn judge(&mut self, pending: &Pending, now_ns: i64, seq: u64) -> Decision {
         let Pending { header, intent } = pending;
-        let is_left_over = header.ts_ns < self.started_ns && intent.expires_ns == 0 && intent.action != IntentAction::CANCEL;
+        let is_left_over =
+            header.ts_ns < self.started_ns && intent.expires_ns == 0 && intent.action != IntentAction::CANCEL;
         if is_left_over {
             return self.gate.deny(intent, header.seq, Reason::STALE_START);
         }
-        self.gate.judge(intent, header.seq, client_order_id(self.epoch, seq), self.clock(now_ns))
+        self.gate
+            .judge(intent, header.seq, client_order_id(self.epoch, seq), self.clock(now_ns))
     }
 
     fn state_record(&self, is_start: bool, note: &str) -> TradingState {
         let (state, rule) = self.gate.trading_state();
-        let External { is_latched, generation, is_reconciled } = self.external;
-        let start = if is_start { format!(" epoch={:x}", self.epoch) } else { String::new() };
+        let External {
+            is_latched,
+            generation,
+            is_reconciled,
+        } = self.external;
+        let start = if is_start {
+            format!(" epoch={:x}", self.epoch)
+        } else {
+            String::new()
+        };
         let detail = format!(
             "latch={} generation={generation} reconciled={} day={}{start} {note}",
             if is_latched { "set" } else { "clear" },
@@ -229,7 +269,10 @@ fn client_order_id(epoch: u64, seq: u64) -> Text<48> {
     let mut end = put_hex(&mut bytes, 3, epoch);
     bytes[end] = b'-';
     end = put_hex(&mut bytes, end + 1, seq);
-    core::str::from_utf8(&bytes[..end]).ok().and_then(Text::new).unwrap_or_default()
+    core::str::from_utf8(&bytes[..end])
+        .ok()
+        .and_then(Text::new)
+        .unwrap_or_default()
 }
 
 fn put_hex(bytes: &mut [u8; 48], start: usize, value: u64) -> usize {
@@ -255,10 +298,23 @@ mod tests {
     #[test]
     fn what_a_note_says_is_not_taken_for_a_fact() {
         let told = Told::parse("latch=set generation=3 reconciled=yes day=20000 by desk: latch=clear");
-        assert_eq!(told.external, External { is_latched: true, generation: 3, is_reconciled: true });
+        assert_eq!(
+            told.external,
+            External {
+                is_latched: true,
+                generation: 3,
+                is_reconciled: true
+            }
+        );
         assert_eq!((told.day, told.epoch), (20000, None));
-        assert_eq!(Told::note_of("latch=set day=1 by desk: latch=clear"), "by desk: latch=clear");
+        assert_eq!(
+            Told::note_of("latch=set day=1 by desk: latch=clear"),
+            "by desk: latch=clear"
+        );
         assert_eq!(Told::note_of("latch=set day=1"), "");
-        assert_eq!(Told::parse("latch=clear generation=0 reconciled=no day=0 epoch=1f").epoch, Some(31));
+        assert_eq!(
+            Told::parse("latch=clear generation=0 reconciled=no day=0 epoch=1f").epoch,
+            Some(31)
+        );
     }
 }

@@ -40,7 +40,12 @@ struct Step {
 
 impl Step {
     fn begin(header: &Header, consumed: &Consumed) -> Self {
-        Self { ts_ns: header.ts_ns, first_seq: header.seq + 1, consumed: *consumed, ..Self::default() }
+        Self {
+            ts_ns: header.ts_ns,
+            first_seq: header.seq + 1,
+            consumed: *consumed,
+            ..Self::default()
+        }
     }
 
     fn add(&mut self, bytes: &[u8], record: AnyRecord<'_>) {
@@ -101,16 +106,23 @@ impl Sink for Compare<'_> {
     fn put<R: Record>(&mut self, record: &R, cause: Cause) -> core::result::Result<(), Difference> {
         let seq = self.next_seq();
         let Some(recorded) = self.step.records.get(self.count) else {
-            return Err(Difference { seq, what: format!("nothing recorded where the replay writes {}", R::NAME) });
+            return Err(Difference {
+                seq,
+                what: format!("nothing recorded where the replay writes {}", R::NAME),
+            });
         };
         let header: Header = bytemuck::pod_read_unaligned(&recorded[..HEADER_BYTES]);
         let is_same_header = header.kind == R::KIND
             && header.version == R::VERSION
             && header.seq == seq
             && header.ts_ns == self.step.ts_ns
-            && (header.cause_journal, header.cause_seq, header.origin_ns) == (cause.journal, cause.seq, cause.origin_ns);
+            && (header.cause_journal, header.cause_seq, header.origin_ns)
+                == (cause.journal, cause.seq, cause.origin_ns);
         if !is_same_header || recorded[HEADER_BYTES..] != *bytemuck::bytes_of(record) {
-            return Err(Difference { seq, what: format!("the recorded {} differs from the replay's", R::NAME) });
+            return Err(Difference {
+                seq,
+                what: format!("the recorded {} differs from the replay's", R::NAME),
+            });
         }
         self.count += 1;
         self.decisions += u64::from(R::KIND == holdfast_records::Decision::KIND);
@@ -146,22 +158,35 @@ fn again<'a>(judge: &mut Judge, step: &'a Step, inputs: &mut Inputs) -> Result<(
     apply_until(&mut inputs.executions, consumed.executions_seq, |header, record| {
         judge.gate.apply_execution(record, header.ts_ns);
     })?;
-    apply_until(&mut inputs.control, consumed.control_seq, |_, record| judge.gate.apply_control(record))?;
-    let mut compare = Compare { step, count: 0, decisions: 0 };
+    apply_until(&mut inputs.control, consumed.control_seq, |_, record| {
+        judge.gate.apply_control(record);
+    })?;
+    let mut compare = Compare {
+        step,
+        count: 0,
+        decisions: 0,
+    };
     let external = step.told.map_or(judge.external(), |told| told.external);
     let result = if let Some(epoch) = step.told.and_then(|told| told.epoch) {
         inputs.market_data.seek(consumed.market_data_seq + 1)?;
         judge.begin(epoch, external, step.ts_ns, &mut compare)
     } else {
-        apply_until(&mut inputs.market_data, consumed.market_data_seq, |header, record| judge.apply_market(header, record))?;
+        apply_until(&mut inputs.market_data, consumed.market_data_seq, |header, record| {
+            judge.apply_market(header, record);
+        })?;
         match pending_at(&mut inputs.signals, step)? {
-            Ok(pending) => judge.step(external, step.ts_ns, &step.note, pending.as_ref(), &mut compare).map(|_| ()),
+            Ok(pending) => judge
+                .step(external, step.ts_ns, &step.note, pending.as_ref(), &mut compare)
+                .map(|_| ()),
             Err(difference) => Err(difference),
         }
     };
     let missing = || {
         let what = "the replay does not write this record".to_owned();
-        (compare.count < step.records.len()).then(|| Difference { seq: compare.next_seq(), what })
+        (compare.count < step.records.len()).then(|| Difference {
+            seq: compare.next_seq(),
+            what,
+        })
     };
     let difference = result.err().or_else(missing);
     Ok((compare, difference))
@@ -169,12 +194,17 @@ fn again<'a>(judge: &mut Judge, step: &'a Step, inputs: &mut Inputs) -> Result<(
 
 /// The intent that the step decided; a difference when another intent comes first.
 fn pending_at(signals: &mut Reader, step: &Step) -> Result<core::result::Result<Option<Pending>, Difference>> {
-    let Some(intent_seq) = step.intent_seq else { return Ok(Ok(None)) };
+    let Some(intent_seq) = step.intent_seq else {
+        return Ok(Ok(None));
+    };
     let pending = next_intent(signals)?;
     if pending.is_some_and(|pending| pending.header.seq == intent_seq) {
         return Ok(Ok(pending));
     }
     let found = pending.map_or(0, |pending| pending.header.seq);
     let what = format!("decides intent {intent_seq}, but the next intent is {found}");
-    Ok(Err(Difference { seq: step.first_seq, what }))
+    Ok(Err(Difference {
+        seq: step.first_seq,
+        what,
+    }))
 }

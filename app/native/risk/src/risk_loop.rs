@@ -88,7 +88,13 @@ impl RiskLoop {
     /// Rebuilds the state from the orders journal, `executions` and `control`; then says that a new process began.
     ///
     /// Errors: those of the journals; the process must end then.
-    pub fn start(gate: Gate, outputs: Outputs, mut inputs: Inputs, options: Options, clock: &impl HostClock) -> Result<Self> {
+    pub fn start(
+        gate: Gate,
+        outputs: Outputs,
+        mut inputs: Inputs,
+        options: Options,
+        clock: &impl HostClock,
+    ) -> Result<Self> {
         let Outputs { writer, mut own, latch } = outputs;
         let Options { is_venue_time, spin } = options;
         let mut judge = Judge::new(gate, is_venue_time);
@@ -101,7 +107,15 @@ impl RiskLoop {
             inputs.signals.seek(last_intent_seq + 1)?;
         }
         let stats = Arc::new(Stats::default());
-        let mut this = Self { judge, writer, inputs, latch, consumed, spin, stats };
+        let mut this = Self {
+            judge,
+            writer,
+            inputs,
+            latch,
+            consumed,
+            spin,
+            stats,
+        };
         this.begin(clock.now_ns())?;
         Ok(this)
     }
@@ -110,7 +124,10 @@ impl RiskLoop {
         let external = self.external();
         let epoch = self.writer.epoch();
         self.writer.heartbeat(now_ns);
-        let mut journal = Journal { writer: &mut self.writer, ts_ns: now_ns };
+        let mut journal = Journal {
+            writer: &mut self.writer,
+            ts_ns: now_ns,
+        };
         journal.put(&self.consumed, Cause::default())?;
         self.judge.begin(epoch, external, now_ns, &mut journal)?;
         self.report(now_ns);
@@ -140,7 +157,12 @@ impl RiskLoop {
             }
             self.report(clock.now_ns());
             if !has_judged {
-                let Inputs { signals, executions, control, .. } = &mut self.inputs;
+                let Inputs {
+                    signals,
+                    executions,
+                    control,
+                    ..
+                } = &mut self.inputs;
                 wait(&mut [signals, executions, control], self.spin, SLEEP_MAX)?;
             }
         }
@@ -173,8 +195,19 @@ impl RiskLoop {
         Ok(pending.is_some())
     }
 
-    fn step(&mut self, external: External, now_ns: i64, pending: Option<&Pending>, clock: &impl HostClock) -> Result<()> {
-        let Inputs { market_data, executions, control, .. } = &self.inputs;
+    fn step(
+        &mut self,
+        external: External,
+        now_ns: i64,
+        pending: Option<&Pending>,
+        clock: &impl HostClock,
+    ) -> Result<()> {
+        let Inputs {
+            market_data,
+            executions,
+            control,
+            ..
+        } = &self.inputs;
         self.consumed.market_data_seq = market_data.next_seq() - 1;
         self.consumed.executions_seq = executions.next_seq() - 1;
         self.consumed.control_seq = control.next_seq() - 1;
@@ -182,14 +215,21 @@ impl RiskLoop {
             self.consumed.signals_seq = pending.header.seq;
         }
         let note = self.note(external);
-        let mut journal = Journal { writer: &mut self.writer, ts_ns: now_ns };
-        let cause = pending.map_or_else(Cause::default, |pending| Cause { origin_ns: pending.header.origin_ns, ..Cause::default() });
+        let mut journal = Journal {
+            writer: &mut self.writer,
+            ts_ns: now_ns,
+        };
+        let cause = pending.map_or_else(Cause::default, |pending| Cause {
+            origin_ns: pending.header.origin_ns,
+            ..Cause::default()
+        });
         journal.put(&self.consumed, cause)?;
         let begin_ns = clock.monotonic_ns();
         let tripped_before = self.judge.gate.tripped_count();
         let decision = self.judge.step(external, now_ns, &note, pending, &mut journal)?;
         let check_ns = clock.monotonic_ns() - begin_ns;
-        self.stats.count_trips(self.judge.gate.tripped_count().saturating_sub(tripped_before));
+        self.stats
+            .count_trips(self.judge.gate.tripped_count().saturating_sub(tripped_before));
         if let Some(decision) = decision {
             self.stats.count(&decision, check_ns);
         }
@@ -222,8 +262,14 @@ impl RiskLoop {
         let (state, rule) = gate.trading_state();
         self.stats.set_state(state, rule);
         self.stats.set_usages(&gate.usages());
-        let Inputs { market_data, signals, executions, control } = &self.inputs;
-        let lag = [market_data, signals, executions, control].map(|reader| (reader.last_seq() + 1).saturating_sub(reader.next_seq()));
+        let Inputs {
+            market_data,
+            signals,
+            executions,
+            control,
+        } = &self.inputs;
+        let lag = [market_data, signals, executions, control]
+            .map(|reader| (reader.last_seq() + 1).saturating_sub(reader.next_seq()));
         self.stats.set_lag(lag, now_ns);
     }
 }
@@ -245,7 +291,10 @@ fn drain_market(judge: &mut Judge, market_data: &mut Reader) -> Result<()> {
 pub(crate) fn next_intent(signals: &mut Reader) -> Result<Option<Pending>> {
     while let Some(entry) = signals.next()? {
         if let Some(AnyRecord::OrderIntent(intent)) = entry.record() {
-            return Ok(Some(Pending { header: entry.header, intent: *intent }));
+            return Ok(Some(Pending {
+                header: entry.header,
+                intent: *intent,
+            }));
         }
     }
     Ok(None)
@@ -263,7 +312,9 @@ fn restore(judge: &mut Judge, own: &mut Reader, inputs: &mut Inputs) -> Result<(
                 apply_until(&mut inputs.executions, upto.executions_seq, |header, record| {
                     judge.gate.apply_execution(record, header.ts_ns);
                 })?;
-                apply_until(&mut inputs.control, upto.control_seq, |_, record| judge.gate.apply_control(record))?;
+                apply_until(&mut inputs.control, upto.control_seq, |_, record| {
+                    judge.gate.apply_control(record);
+                })?;
             }
             Some(AnyRecord::TradingState(state)) => judge.restore_state(state, ts_ns),
             Some(AnyRecord::BreakerTripped(tripped)) => judge.gate.restore_trip(tripped),

@@ -5,7 +5,7 @@ use holdfast_records::{Decision, Reason, TradingStateCode, Verdict};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Buckets of the latency histogram: four to each power of two, as wide as a u64.
-pub const BUCKETS: usize = 256;
+pub(crate) const BUCKETS: usize = 256;
 const REASONS: usize = Reason::VALUES.len();
 /// Rules whose usage is published.
 pub const USAGES: usize = BREAKERS.len() + 3;
@@ -41,7 +41,7 @@ impl Default for Stats {
 }
 
 /// The bucket of a value: its power of two and the two bits after the leading one.
-pub fn bucket_of(value: u64) -> usize {
+pub(crate) fn bucket_of(value: u64) -> usize {
     if value < 4 {
         return value as usize;
     }
@@ -76,7 +76,8 @@ impl Stats {
     }
 
     pub(crate) fn set_state(&self, state: TradingStateCode, rule: Reason) {
-        self.trading_state.store(u64::from(state.0) << 16 | u64::from(rule.0), Ordering::Relaxed);
+        self.trading_state
+            .store(u64::from(state.0) << 16 | u64::from(rule.0), Ordering::Relaxed);
     }
 
     pub(crate) fn set_usages(&self, usages: &[(Reason, Usage); USAGES]) {
@@ -101,13 +102,19 @@ impl Stats {
     /// Intents denied, by the rule that they broke; rules without a denial left out.
     pub fn denied(&self) -> impl Iterator<Item = (Reason, u64)> {
         let counts = self.denied.iter().map(|count| count.load(Ordering::Relaxed));
-        counts.enumerate().filter(|(_, count)| *count > 0).map(|(rule, count)| (Reason(rule as u16), count))
+        counts
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+            .map(|(rule, count)| (Reason(rule as u16), count))
     }
 
     /// Latency of a judgement: upper bound of the bucket in ns and its count, empty buckets left out.
     pub fn check_ns(&self) -> impl Iterator<Item = (u64, u64)> {
         let counts = self.check_ns.iter().map(|count| count.load(Ordering::Relaxed));
-        counts.enumerate().filter(|(_, count)| *count > 0).map(|(bucket, count)| (bucket_end(bucket), count))
+        counts
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+            .map(|(bucket, count)| (bucket_end(bucket), count))
     }
 
     /// Sum of all latencies, ns.
@@ -130,7 +137,10 @@ impl Stats {
     pub fn usages(&self) -> [Usage; USAGES] {
         core::array::from_fn(|index| {
             let slot = &self.usages[index];
-            Usage { limit_e9: slot[0].load(Ordering::Relaxed), value_e9: slot[1].load(Ordering::Relaxed) }
+            Usage {
+                limit_e9: slot[0].load(Ordering::Relaxed),
+                value_e9: slot[1].load(Ordering::Relaxed),
+            }
         })
     }
 
@@ -154,7 +164,10 @@ mod tests {
         for value in (0..200).chain([1_000, 65_535, 1 << 40]) {
             let bucket = bucket_of(value);
             assert!(value < bucket_end(bucket), "{value}");
-            assert!((bucket_end(bucket) as f64) <= (value.max(4) as f64) * 1.25 + 1.0, "{value}");
+            assert!(
+                (bucket_end(bucket) as f64) <= (value.max(4) as f64) * 1.25 + 1.0,
+                "{value}"
+            );
         }
         assert!(bucket_of(u64::MAX) < BUCKETS);
     }
