@@ -32,7 +32,7 @@ EXPECTED = {"missing": "a value (the key is missing)", "extra_forbidden": "no su
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """The native limit that a key sets, how many of its units one of the key's is, and whether environments scale it."""
+    """The native limit that a key sets, its units per unit of the key, and whether environments scale it."""
 
     name: str
     scale: int = 1
@@ -145,8 +145,12 @@ class Blackout(Section):
 
     def offsets_s(self) -> tuple[int, int]:
         """Return begin and end in seconds from 09:30 New York, the open of every session."""
-        begin, end = (dt.time.fromisoformat(time) for time in (self.begin, self.end))
-        return tuple(time.hour * 3600 + time.minute * 60 - SESSION_OPEN_S for time in (begin, end))  # type: ignore[return-value]
+        return _seconds(self.begin) - SESSION_OPEN_S, _seconds(self.end) - SESSION_OPEN_S
+
+
+def _seconds(time: str) -> int:
+    parsed = dt.time.fromisoformat(time)
+    return parsed.hour * 3600 + parsed.minute * 60
 
 
 class RiskLimitsFile(Section):
@@ -256,7 +260,7 @@ def _whole(value: Decimal, native: Native, ceiling: int, *, key: str, file: Path
     if whole < 1 or is_cut:
         kind = "a whole number" if native.scale == 1 else "a number"
         expected = f"{kind} above 0 and at most {Decimal(ceiling) / native.scale:f}"
-        raise ConfigError(file=file, key=key, expected=expected, found=f"{value:f}" if value.is_finite() else str(value))
+        raise ConfigError(file=file, key=key, expected=expected, found=str(value))
     return whole
 
 
@@ -276,5 +280,7 @@ def _blackouts(parsed: RiskLimitsFile, file: Path) -> list[tuple[int, int]]:
     windows = sorted(blackout.offsets_s() for blackout in parsed.blackout)
     for index, (begin_s, end_s) in enumerate(windows):
         if end_s <= begin_s or (index > 0 and begin_s < windows[index - 1][1]):
-            raise ConfigError(file=file, key="blackout", expected="windows that end after they begin and do not overlap")
-    return [(open_ns + begin_s * E9, open_ns + end_s * E9) for open_ns, _ in load_sessions() for begin_s, end_s in windows]
+            expected = "windows that end after they begin and do not overlap"
+            raise ConfigError(file=file, key="blackout", expected=expected)
+    opens = [open_ns for open_ns, _ in load_sessions()]
+    return [(open_ns + begin_s * E9, open_ns + end_s * E9) for open_ns in opens for begin_s, end_s in windows]
