@@ -4,10 +4,13 @@ Two records are the same when payload, number, cause, origin and stamp are: with
 bytes in the journal are the same too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from holdfast._native import Consumed, JournalName, JournalReader, OrderIntent, Record, Signal
+from holdfast._native import Consumed, JournalName, JournalReader, OrderIntent, Signal
 from holdfast.errors import OperatingError
 from holdfast.journals import open_reader
 from holdfast.services.signal_bridge import BATCH_RECORDS_MAX, SignalBridge
@@ -15,6 +18,9 @@ from holdfast.settings import Settings
 from holdfast.settings.sessions import load_sessions
 from holdfast.strategies.host import StrategyHost
 from holdfast.strategies.load import add_strategies
+
+if TYPE_CHECKING:
+    from holdfast._native import Record
 
 READ_RECORDS = 4_096
 

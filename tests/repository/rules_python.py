@@ -132,6 +132,24 @@ def find_stray_metric(_path: str, text: str) -> Iterator[Finding]:
                 )
 
 
+def find_type_only_import(_path: str, text: str) -> Iterator[Finding]:
+    """Find run-time imports of names that exist only in the native module's stub."""
+    tree = ast.parse(text)
+    guarded = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "holdfast._native" and id(node) not in guarded:
+            taken = {alias.name for alias in node.names} & {"Record", "Code"}
+            if taken:
+                yield Finding(
+                    node.lineno, f"imports {', '.join(sorted(taken))}, a type only: import it if TYPE_CHECKING"
+                )
+
+
 RULES = (
     Rule(
         name="a Python function has at most 70 lines",
@@ -208,5 +226,13 @@ RULES = (
         bad=("from prometheus_client import Counter",),
         good=("from prometheus_client import start_http_server",),
         sample_path="app/holdfast/x.py",
+    ),
+    Rule(
+        name="type-only names are imported for type checking only",
+        paths=r"^(app|tests)/.*\.py$",
+        find=find_type_only_import,
+        bad=("from holdfast._native import Quote, Record", "if x:\n    from holdfast._native import Code"),
+        good=("if TYPE_CHECKING:\n    from holdfast._native import Record", "from holdfast._native import Quote"),
+        sample_path="app/x.py",
     ),
 )

@@ -253,7 +253,7 @@ def test_a_strategy_is_loaded_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry,key",
+    ("entry", "key"),
     [
         ({"entry_point": "missing"}, "strategies.0.entry_point"),
         ({"path": "missing.py:Mine"}, "strategies.0.path"),
