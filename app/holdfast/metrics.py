@@ -1,6 +1,6 @@
 """Every metric, declared once: base units, closed label sets."""
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 SERVICE_UP = Gauge("holdfast_service_up", "1 once the service said it is ready", ["service"])
 
@@ -18,3 +18,29 @@ RISK_USAGE = Gauge("holdfast_risk_limit_used_ratio", "How full a limit is that f
 RISK_LAG = Gauge("holdfast_risk_lag_records", "Records that the risk-manager has not read yet", ["journal"])
 RISK_TURNED = Gauge("holdfast_risk_turned_timestamp_seconds", "When the risk-manager's loop last reported")
 TRADING_STATE = Gauge("holdfast_trading_state", "1 for the trading state in force", ["state"])
+
+# recorder
+RECORDER_DATABASE_UP = Gauge("holdfast_recorder_database_up", "1 while the last call to PostgreSQL succeeded")
+RECORDER_ROWS = Counter("holdfast_recorder_rows_total", "Rows committed to PostgreSQL")
+RECORDER_RECORDS = Counter("holdfast_recorder_records_total", "Journal records that committed offsets have passed")
+RECORDER_REFUSED = Counter("holdfast_recorder_refused_rows_total", "Rows that PostgreSQL refused, kept in refused_rows")
+RECORDER_RETRIES = Counter("holdfast_recorder_retries_total", "Commits that had to be proven or repeated")
+RECORDER_COMMIT_SECONDS = Histogram(
+    "holdfast_recorder_commit_seconds",
+    "Time of one batch from being sealed to being proven committed",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0),
+)
+RECORDER_LAG_SECONDS = Gauge("holdfast_recorder_lag_seconds", "Age of the oldest record of the last batch")
+RECORDER_LAG_SECONDS_MAX = Gauge("holdfast_recorder_lag_seconds_max", "Largest lag since the recorder caught up")
+
+# api-gateway
+API_REQUESTS = Counter("holdfast_api_requests_total", "Requests answered", ["method", "route", "status"])
+API_REQUEST_SECONDS = Histogram(
+    "holdfast_api_request_seconds",
+    "Time to answer a request",
+    ["route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0),
+)
+API_EVENT_CLIENTS = Gauge("holdfast_api_event_clients", "Clients that follow /events")
+API_EVENT_CLIENTS_CLOSED = Counter("holdfast_api_event_clients_closed_total", "Clients that were closed", ["reason"])
+API_DENIED = Counter("holdfast_api_denied_total", "Requests refused before they were looked at", ["reason"])

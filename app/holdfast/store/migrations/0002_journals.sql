@@ -3,6 +3,7 @@
 
 CREATE TABLE journal_offsets (
     journal VARCHAR(20) PRIMARY KEY,
+    created_ns BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
     seq BIGINT NOT NULL,
     ts_ns BIGINT NOT NULL,

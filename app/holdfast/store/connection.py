@@ -1,0 +1,165 @@
+"""The recorder's connection to PostgreSQL: one at a time, one transaction a batch."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+import psycopg
+import structlog
+
+from holdfast import clock
+from holdfast.errors import HoldfastError, RetryLater
+from holdfast.store import statements
+from holdfast.store.audit import FIRST_HASH
+from holdfast.store.batch import Batch, Offset, Row
+from holdfast.store.migrate import migrate
+
+CONNECT_TIMEOUT_S = 5
+LOCK_KEY = 0x7265636F  # "reco"
+Refused = (psycopg.DataError, psycopg.IntegrityError)
+
+log = structlog.get_logger()
+
+
+class ProjectionMoved(HoldfastError):
+    """The offsets in the database are not those of this recorder: start over from the stored ones."""
+
+
+class StoreConnection:
+    """One connection, used by one thread; `abort` may be called from another."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection | None = None
+        self.busy_since_s = 0.0
+        """When the transaction under way began, monotonic seconds; 0 while there is none."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that has not failed."""
+        return self._connection is not None
+
+    def open(self) -> None:
+        """Connect, migrate and become the only recorder of this database.
+
+        Raises: RetryLater while there is no server or another recorder; OperatingError for a changed migration.
+        """
+        assert self._connection is None
+        try:
+            connection = psycopg.connect(
+                self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="holdfast-recorder"
+            )
+        except psycopg.OperationalError as error:
+            raise RetryLater(f"no connection to PostgreSQL: {error}") from None
+        self._connection = connection
+        with self._failing_later():
+            migrate(connection)
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
+            if row != (True,):
+                raise RetryLater("another recorder holds this database: stop it, or wait until its connection ends")
+
+    def close(self) -> None:
+        """Close the connection; nothing happens without one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def abort(self) -> None:
+        """Make a call under way in another thread fail now: the server does not answer."""
+        connection = self._connection
+        if connection is None:
+            return
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    def offsets(self) -> dict[str, Offset]:
+        """Return how far each journal is in the database. Raises: RetryLater."""
+        with self._failing_later() as connection:
+            rows = connection.execute(statements.LOAD_OFFSETS).fetchall()
+        return {journal: Offset(*rest) for journal, *rest in rows}
+
+    def last_audit_hash(self) -> str:
+        """Return the hash at the end of the audit trail. Raises: RetryLater."""
+        with self._failing_later() as connection:
+            row = connection.execute(statements.LAST_AUDIT_HASH).fetchone()
+        return FIRST_HASH if row is None else cast("str", row[0])
+
+    def write(self, batch: Batch) -> int:
+        """Commit a batch and return the number of rows that the server refused, each kept in refused_rows.
+
+        Raises: RetryLater when nothing is proven: compare the offsets before trying again; ProjectionMoved.
+        """
+        self.busy_since_s = clock.monotonic_s()
+        try:
+            with self._failing_later() as connection:
+                try:
+                    _write_at_once(connection, batch)
+                except Refused as error:
+                    log.warning("batch_refused", error=str(error), rows=batch.rows)
+                    return _write_one_by_one(connection, batch)
+                return 0
+        finally:
+            self.busy_since_s = 0.0
+
+    @contextlib.contextmanager
+    def _failing_later(self) -> Iterator[psycopg.Connection]:
+        connection = self._connection
+        if connection is None:
+            raise RetryLater("no connection to PostgreSQL")
+        try:
+            yield connection
+        except (RetryLater, ProjectionMoved):
+            self.close()
+            raise
+        except psycopg.Error as error:
+            self.close()
+            raise RetryLater(f"PostgreSQL: {error}") from error
+
+
+def _advance(connection: psycopg.Connection, batch: Batch) -> None:
+    for journal, offset in batch.after.items():
+        before = batch.before.get(journal)
+        cursor = connection.execute(statements.ADVANCE, [journal, *offset, before.seq if before else -1])
+        if cursor.rowcount != 1:
+            raise ProjectionMoved(f"journal {journal}: the database is not at {before}")
+
+
+def _write_at_once(connection: psycopg.Connection, batch: Batch) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
+        _advance(connection, batch)
+        for statement, lines in batch.copies.items():
+            with cursor.copy(statement.encode()) as copy:
+                copy.write("".join(lines))
+        for statement, rows in batch.changes.items():
+            cursor.executemany(statement.encode(), rows)
+
+
+def _write_one_by_one(connection: psycopg.Connection, batch: Batch) -> int:
+    refused = 0
+    with connection.transaction():
+        _advance(connection, batch)
+        for statement, lines in batch.copies.items():
+            for line in lines:
+                refused += _try_row(connection, statement, line)
+        for statement, rows in batch.changes.items():
+            for row in rows:
+                refused += _try_row(connection, statement, row)
+    return refused
+
+
+def _try_row(connection: psycopg.Connection, statement: str, row: str | Row) -> int:
+    try:
+        with connection.transaction(), connection.cursor() as cursor:
+            if isinstance(row, str):
+                with cursor.copy(statement.encode()) as copy:
+                    copy.write(row)
+            else:
+                cursor.execute(statement.encode(), row)
+    except Refused as error:
+        target = " ".join(statement.split()[:3])
+        connection.execute(statements.REFUSE, [target, repr(row), str(error)])
+        log.exception("row_refused", statement=target, row=repr(row))
+        return 1
+    return 0
