@@ -44,3 +44,37 @@ API_REQUEST_SECONDS = Histogram(
 API_EVENT_CLIENTS = Gauge("holdfast_api_event_clients", "Clients that follow /events")
 API_EVENT_CLIENTS_CLOSED = Counter("holdfast_api_event_clients_closed_total", "Clients that were closed", ["reason"])
 API_DENIED = Counter("holdfast_api_denied_total", "Requests refused before they were looked at", ["reason"])
+
+# execution-engine
+ORDERS = Counter(
+    "holdfast_orders_total",
+    "Approved orders by what became of their request: accepted, rejected, withheld, unknown, repeated, not_journaled",
+    ["outcome"],
+)
+CANCELS = Counter(
+    "holdfast_cancels_total",
+    "Cancel requests by outcome: done, refusal, notsent, unproven, too_late",
+    ["outcome"],
+)
+ORDER_LATENCY = Histogram(
+    "holdfast_order_latency_seconds",
+    "From writing an order's request to the venue's acceptance",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+TICK_TO_WIRE = Histogram(
+    "holdfast_tick_to_wire_seconds",
+    "From receiving the market event to writing the order it caused",
+    buckets=(30e-6, 60e-6, 100e-6, 150e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1),
+)
+FILLS = Counter("holdfast_fills_total", "Executions journaled, by where they came from: stream, recovered", ["source"])
+ORDERS_UNPROVEN = Gauge("holdfast_orders_unproven", "Orders whose outcome at the venue is not proven")
+ORDER_STREAM_LIVE = Gauge("holdfast_order_stream_live", "1 while order updates would arrive")
+ORDER_STREAM_DROPPED = Gauge("holdfast_order_stream_inputs_dropped", "Stream messages that could not be read")
+GATE_OPEN = Gauge("holdfast_gate_open", "1 while neither latch, trading state nor stream stops entries")
+RATE_BUDGET_LEFT = Gauge("holdfast_rate_budget_left_requests", "Requests left in the current minute")
+RECONCILIATIONS = Counter(
+    "holdfast_reconciliations_total",
+    "Reconciliations by scope and outcome: matched, differed, failed",
+    ["scope", "outcome"],
+)
+RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full disk kept out of the executions journal")

@@ -6,13 +6,13 @@ The stream has no sequence numbers and no replay: each time `session` rises, the
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from typing import Protocol
 
-import structlog
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from holdfast import clock
 from holdfast.errors import BadInput
+from holdfast.logs import get_logger
 from holdfast.venues.alpaca.order_messages import (
     CHANNEL,
     Authorized,
@@ -32,7 +32,17 @@ RETRY_S_MIN = 0.1
 RETRY_S_MAX = 5.0
 FRAME_BYTES_MAX = 1024 * 1024
 
-log = structlog.get_logger()
+log = get_logger()
+
+
+class OrderListener(Protocol):
+    """Who is told what the stream says."""
+
+    def on_update(self, update: OrderUpdate) -> None:
+        """Keep one event of an order."""
+
+    def on_listening(self) -> None:
+        """Updates arrive from now on; what came before is known to REST only."""
 
 
 class OrderStream(WSListener):
@@ -48,16 +58,13 @@ class OrderStream(WSListener):
         key: str,
         secret: str,
         context: ssl.SSLContext,
-        on_update: Callable[[OrderUpdate], None],
-        on_listening: Callable[[], None],
     ) -> None:
         super().__init__()
         self._url = url
         self._key = key
         self._secret = secret
         self._context = context
-        self._on_update = on_update
-        self._on_listening = on_listening
+        self._listener: OrderListener | None = None
         self._transport: WSTransport | None = None
         self._pieces = bytearray()
         self._form = 0
@@ -79,11 +86,12 @@ class OrderStream(WSListener):
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
-    async def run(self) -> None:
+    async def run(self, listener: OrderListener) -> None:
         """Keep the stream open until cancelled.
 
-        Raises: whatever the callbacks raise: an update that could not be kept is a broken state.
+        Raises: whatever the listener raises: an update that could not be kept is a broken state.
         """
+        self._listener = listener
         pause_s = RETRY_S_MIN
         while True:
             session = self.session
@@ -168,9 +176,10 @@ class OrderStream(WSListener):
             self.restart()
 
     def _handle(self, message: Authorized | Unauthorized | Listening | Notice | OrderUpdate) -> None:
+        assert self._listener is not None
         match message:
             case OrderUpdate():
-                self._on_update(message)
+                self._listener.on_update(message)
             case Authorized():
                 self.is_unauthorized = False
                 assert self._transport is not None
@@ -179,7 +188,7 @@ class OrderStream(WSListener):
                 self._is_listening = True
                 self.session += 1
                 log.info("order_stream_listening", session=self.session)
-                self._on_listening()
+                self._listener.on_listening()
             case Listening():
                 log.warning("order_stream_not_subscribed")
                 self.restart()

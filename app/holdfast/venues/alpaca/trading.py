@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
+from holdfast import clock
 from holdfast._native import AccountSnapshot, PositionSnapshot
 from holdfast.errors import BadInput, RetryLater
 from holdfast.venues.alpaca.connection import Connection, Line, NotSent, Outcome, Response, Unproven
@@ -121,10 +122,21 @@ def _retry_after_s(response: Response, now_s: float) -> float:
         return 1.0
 
 
+class Pace(Protocol):
+    """Who says when the next query may leave."""
+
+    async def permit(self) -> None:
+        """Return when a query may leave."""
+
+    def refused(self, retry_after_s: float) -> None:
+        """The venue refused a query for the rate of requests."""
+
+
 class TradingGateway:
     """The venue's orders through three sets of warm lines, so that neither entries nor queries delay a cancel."""
 
-    def __init__(self, *, entries: Connection, cancels: Connection, queries: Connection) -> None:
+    def __init__(self, *, entries: Connection, cancels: Connection, queries: Connection, pace: Pace) -> None:
+        self._pace = pace
         self.entries = entries
         self.cancels = cancels
         self.queries = queries
@@ -229,15 +241,22 @@ class TradingGateway:
         )
 
     async def _order(self, target: str) -> VenueOrder | None:
-        response = await self.queries.get(target)
+        response = await self._ask(target)
         if response.status == 404:
             return None
         _require_success(response, target)
         return VenueOrder.of(_decode(_ORDER, response, target))
 
     async def _read(self, target: str) -> Response:
-        response = await self.queries.get(target)
+        response = await self._ask(target)
         _require_success(response, target)
+        return response
+
+    async def _ask(self, target: str) -> Response:
+        await self._pace.permit()
+        response = await self.queries.get(target)
+        if response.status == 429:
+            self._pace.refused(_retry_after_s(response, clock.now_ns() / 1e9))
         return response
 
 

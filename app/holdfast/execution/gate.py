@@ -1,0 +1,165 @@
+"""The last-instant gate: what must hold in the moment an exposure-increasing byte leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from holdfast._native import Decision, OrderType, Reason, Side, TimeInForce, TradingStateCode
+
+SECOND_NS = 1_000_000_000
+E9 = 1_000_000_000
+APPROVAL_AGE_NS_MAX = SECOND_NS
+HEARTBEAT_AGE_NS_MAX = SECOND_NS
+QUOTE_AGE_NS_MAX = SECOND_NS
+NEEDED_JOURNALS = ("market_data", "signals", "orders")
+
+
+class HeaderPage(Protocol):
+    """What the gate reads of a journal: its writer's page in shared memory."""
+
+    @property
+    def heartbeat_ns(self) -> int:
+        """When the writer last said that it is alive."""
+
+    @property
+    def build_hash(self) -> int:
+        """Hash of the writer's code."""
+
+    @property
+    def config_hash(self) -> int:
+        """Hash of the writer's configuration."""
+
+
+class Latch(Protocol):
+    """What the gate reads of the kill latch."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether entries are stopped."""
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the mapped page is still the file at its path."""
+
+
+class Stream(Protocol):
+    """What the gate reads of the order-update stream."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether updates would arrive now."""
+
+    @property
+    def session(self) -> int:
+        """Rises with each subscription: what happened between two is known only after a reconciliation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The rule that closes the gate, and its value."""
+
+    rule: Reason
+    detail: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """The facts the gate looks at; the engine keeps them, the journals' pages keep themselves.
+
+    Cancels and reductions do not pass through here. `venue_close_ns` 0: the venue's close is not known by our clock.
+    `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
+    comparison still succeeds.
+    """
+
+    latch: Latch
+    stream: Stream
+    build_hash: int
+    config_hash: int
+    pages: dict[str, HeaderPage] = field(default_factory=dict)
+    state: TradingStateCode = TradingStateCode.NONE
+    limits_hash: int = 0
+    reconciled_session: int = 0
+    is_reconcile_fresh: bool = False
+    is_venue_open: bool = False
+    venue_close_ns: int = 0
+
+    def closed(self, decision: Decision, now_ns: int) -> Closed | None:
+        """Return why an entry must not leave now, or None."""
+        return (
+            self.closed_by_operator()
+            or self._closed_by_peers(now_ns)
+            or self._closed_by_age(decision, now_ns)
+            or self._closed_by_session(decision, now_ns)
+        )
+
+    def closed_by_operator(self) -> Closed | None:
+        """Return whether the kill latch or the trading state stops all entries."""
+        if self.latch.is_set:
+            return Closed(Reason.KILL_LATCH, "set")
+        if not self.latch.is_linked:
+            return Closed(Reason.KILL_LATCH, "its file was replaced or removed")
+        if self.state is TradingStateCode.REDUCING:
+            return Closed(Reason.STATE_REDUCING, "")
+        if self.state is not TradingStateCode.ACTIVE:
+            return Closed(Reason.STATE_HALTED, self.state.label or "no trading state yet")
+        return None
+
+    def _closed_by_peers(self, now_ns: int) -> Closed | None:
+        if not self.stream.is_live:
+            return Closed(Reason.STREAM_DOWN, "order updates")
+        if not self.is_reconcile_fresh or self.reconciled_session != self.stream.session:
+            return Closed(Reason.NOT_RECONCILED, f"stream session {self.stream.session}")
+        for name in NEEDED_JOURNALS:
+            page = self.pages.get(name)
+            if page is None:
+                return Closed(Reason.RISK_HEARTBEAT if name == "orders" else Reason.STREAM_DOWN, f"no journal {name}")
+            if page.build_hash != self.build_hash or page.config_hash != self.config_hash:
+                return Closed(Reason.RELEASE_MIXED, name)
+        return self._closed_by_heartbeat(now_ns, self.pages)
+
+    def _closed_by_heartbeat(self, now_ns: int, pages: Mapping[str, HeaderPage]) -> Closed | None:
+        for name, rule in (("orders", Reason.RISK_HEARTBEAT), ("market_data", Reason.QUOTE_STALE)):
+            age_ns = now_ns - pages[name].heartbeat_ns
+            if not -HEARTBEAT_AGE_NS_MAX <= age_ns <= HEARTBEAT_AGE_NS_MAX:
+                return Closed(rule, f"heartbeat of {name} age_ms={age_ns // 1_000_000}")
+        return None
+
+    def _closed_by_age(self, decision: Decision, now_ns: int) -> Closed | None:
+        age_ns = now_ns - decision.ts_ns
+        if not -APPROVAL_AGE_NS_MAX <= age_ns <= APPROVAL_AGE_NS_MAX:
+            return Closed(Reason.APPROVAL_STALE, f"age_ms={age_ns // 1_000_000}")
+        if 0 < decision.expires_ns <= now_ns:
+            return Closed(Reason.INTENT_EXPIRED, f"expired_ms={(now_ns - decision.expires_ns) // 1_000_000}")
+        if decision.limits_hash != self.limits_hash:
+            return Closed(Reason.LIMITS_CHANGED, f"approved={decision.limits_hash:x} active={self.limits_hash:x}")
+        if decision.origin_ns == 0:
+            return Closed(Reason.QUOTE_MISSING, "no market event")
+        quote_age_ns = now_ns - decision.origin_ns
+        if not -QUOTE_AGE_NS_MAX <= quote_age_ns <= QUOTE_AGE_NS_MAX:
+            return Closed(Reason.QUOTE_STALE, f"age_ms={quote_age_ns // 1_000_000}")
+        return None
+
+    def _closed_by_session(self, decision: Decision, now_ns: int) -> Closed | None:
+        """Nothing may queue for the next session by accident; crypto always trades."""
+        if "/" in decision.symbol or decision.is_extended_hours:
+            return None
+        if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
+            return None
+        if not self.is_venue_open:
+            return Closed(Reason.SESSION_CLOSED, "by the venue's clock")
+        if 0 < self.venue_close_ns <= now_ns:
+            return Closed(Reason.SESSION_CLOSED, "past the venue's close")
+        return None
+
+
+def flips(decision: Decision, *, position_e9: int, open_same_side_e9: int) -> Closed | None:
+    """Return why a reduction would not only reduce: it must fit into what is held and not yet being closed."""
+    is_closing = position_e9 > 0 if decision.side is Side.SELL else position_e9 < 0
+    available_e9 = abs(position_e9) - open_same_side_e9 if is_closing else 0
+    quantity_e9 = decision.quantity_e9
+    if quantity_e9 == 0 and decision.notional_e9 > 0 and decision.order_type is OrderType.MARKET:
+        price_e9 = decision.reference_price_e9
+        quantity_e9 = decision.notional_e9 * E9 // price_e9 if price_e9 > 0 else abs(position_e9) + 1
+    if quantity_e9 > available_e9:
+        return Closed(Reason.FLIP_THROUGH_ZERO, f"quantity_e9={quantity_e9} available_e9={available_e9}")
+    return None

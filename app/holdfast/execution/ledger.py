@@ -1,0 +1,353 @@
+"""What the execution-engine remembers: the `executions` journal it alone writes, and the state read back from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from holdfast import clock
+from holdfast._native import (
+    Consumed,
+    Decision,
+    Fill,
+    JournalFull,
+    JournalName,
+    JournalReader,
+    JournalWriter,
+    Order,
+    OrderEvent,
+    OrderEventKind,
+    OrderStatus,
+    OrderTable,
+    PositionBook,
+    Reason,
+    Reconciled,
+    ReconcileScope,
+    Record,
+    Side,
+)
+from holdfast.logs import get_logger
+from holdfast.venues.alpaca.orders import VenueFill, VenueOrder
+
+READ_BATCH = 4096
+DETAIL_BYTES = 96
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an order came from: its decision's number and the market event behind it."""
+
+    decision_seq: int = 0
+    quote_seq: int = 0
+    origin_ns: int = 0
+    strategy: str = ""
+
+
+@dataclass(slots=True)
+class _Executed:
+    """Executions of one venue order that are journaled, and what the venue last said it filled."""
+
+    journaled_e9: int = 0
+    reported_e9: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The writer's memory. Everything in it is a consequence of what is journaled.
+
+    Invariant: a record enters the state only after it is journaled; one execution id is journaled once.
+    """
+
+    writer: JournalWriter
+    orders: OrderTable = field(default_factory=OrderTable)
+    positions: PositionBook = field(default_factory=PositionBook)
+    on_order: Callable[[Order], None] = lambda _order: None
+    records_lost: int = 0
+    fills_count: int = 0
+    latest_event_ns: int = 0
+    is_started_before: bool = False
+    consumed_orders_seq: int = 0
+    _executions: set[str] = field(default_factory=set)
+    _executed: dict[str, _Executed] = field(default_factory=dict)
+    _origins: dict[str, Origin] = field(default_factory=dict)
+    _client_ids: dict[str, str] = field(default_factory=dict)
+    _sent_ns: dict[str, int] = field(default_factory=dict)
+    _said: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def rebuild(self, reader: JournalReader) -> int:
+        """Read the whole journal back; returns how many records. Call once, before anything is written."""
+        count = 0
+        while records := reader.read(READ_BATCH):
+            for record in records:
+                self._remember(record, ts_ns=record.ts_ns, origin_ns=record.origin_ns)
+            count += len(records)
+        return count
+
+    def write(self, record: Record, *, origin: Origin | None = None, ts_ns: int = 0) -> bool:
+        """Journal a record and apply it; False, with nothing applied, when the journal has no room."""
+        origin = origin or Origin()
+        stamp_ns = ts_ns or clock.now_ns()
+        try:
+            self.writer.append(
+                record,
+                ts_ns=stamp_ns,
+                cause_journal=JournalName.ORDERS if origin.decision_seq else JournalName.NONE,
+                cause_seq=origin.decision_seq,
+                origin_ns=origin.origin_ns,
+            )
+        except JournalFull as error:
+            self.records_lost += 1
+            log.error("record_not_journaled", kind=type(record).__name__, detail=str(error))  # noqa: TRY400
+            return False
+        self._remember(record, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
+        return True
+
+    def origin(self, client_order_id: str) -> Origin:
+        """Return where an order came from; all zero for orders that are not ours."""
+        return self._origins.get(client_order_id) or Origin()
+
+    def client_order_id(self, venue_order_id: str) -> str:
+        """Return our id of a venue's order; empty when it was never seen."""
+        return self._client_ids.get(venue_order_id, "")
+
+    def sent_ns(self, client_order_id: str) -> int:
+        """Return when the order was about to leave; 0 when it never was."""
+        return self._sent_ns.get(client_order_id, 0)
+
+    def is_known(self, client_order_id: str) -> bool:
+        """Whether a step of this order is journaled: it must not be submitted (again)."""
+        order = self.orders.get(client_order_id)
+        return order is not None and (order.status is not OrderStatus.NONE or order.is_external)
+
+    def decision_event(
+        self,
+        decision: Decision,
+        kind: OrderEventKind,
+        status: OrderStatus,
+        *,
+        rule: Reason = Reason.NONE,
+        detail: str = "",
+        venue_code: int = 0,
+        replaces_order_id: str = "",
+        ts_ns: int = 0,
+    ) -> bool:
+        """Journal a step of an order of which only the decision is known. `ts_ns` stamps it, now by default."""
+        stamp_ns = ts_ns or clock.now_ns()
+        event = OrderEvent(
+            client_order_id=decision.client_order_id,
+            strategy=decision.strategy,
+            symbol=decision.symbol,
+            detail=shortened(detail),
+            ts_event_ns=stamp_ns,
+            decision_seq=decision.seq,
+            quote_seq=decision.quote_seq,
+            quantity_e9=decision.quantity_e9,
+            notional_e9=decision.notional_e9,
+            limit_price_e9=decision.limit_price_e9,
+            stop_price_e9=decision.stop_price_e9,
+            venue_code=venue_code,
+            replaces_order_id=replaces_order_id,
+            rule=rule,
+            kind=kind,
+            status=status,
+            side=decision.side,
+            order_type=decision.order_type,
+            time_in_force=decision.time_in_force,
+            order_class=decision.order_class,
+        )
+        return self.write(event, origin=origin_of(decision), ts_ns=stamp_ns)
+
+    def order_event(
+        self,
+        order: Order,
+        kind: OrderEventKind,
+        *,
+        status: OrderStatus = OrderStatus.NONE,
+        detail: str = "",
+        rule: Reason = Reason.NONE,
+        venue_code: int = 0,
+    ) -> bool:
+        """Journal a step of an order as we know it."""
+        event = OrderEvent(
+            client_order_id=order.client_order_id,
+            venue_order_id=order.venue_order_id,
+            strategy=order.strategy,
+            symbol=order.symbol,
+            detail=shortened(detail),
+            ts_event_ns=clock.now_ns(),
+            decision_seq=order.decision_seq,
+            quote_seq=order.quote_seq,
+            quantity_e9=order.quantity_e9,
+            notional_e9=order.notional_e9,
+            filled_quantity_e9=order.filled_quantity_e9,
+            average_price_e9=order.average_price_e9,
+            limit_price_e9=order.limit_price_e9,
+            stop_price_e9=order.stop_price_e9,
+            venue_code=venue_code,
+            rule=rule,
+            kind=kind,
+            status=status,
+            side=order.side,
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+            order_class=order.order_class,
+            is_external=int(order.is_external),
+        )
+        return self.write(event, origin=self.origin(order.client_order_id))
+
+    def venue_order(
+        self, order: VenueOrder, kind: OrderEventKind, *, detail: str = "", is_always_news: bool = False
+    ) -> bool:
+        """Journal an order as the venue has it, legs included; False when the venue said all of it before.
+
+        A first sight of an order that we did not send becomes ADOPTED, whatever `kind` says.
+        """
+        parent = self.origin(self.client_order_id(order.parent_order_id)) if order.parent_order_id else None
+        origin = self._origins.get(order.client_order_id) or parent or Origin()
+        is_new = is_always_news or self._said.get(order.venue_order_id) != _said_by(order)
+        if is_new:
+            is_first = not self.is_known(order.client_order_id)
+            event = OrderEvent(
+                client_order_id=order.client_order_id,
+                venue_order_id=order.venue_order_id,
+                replaces_order_id=order.replaces_order_id,
+                parent_order_id=order.parent_order_id,
+                strategy=origin.strategy,
+                symbol=order.symbol,
+                detail=shortened(detail),
+                ts_event_ns=order.updated_ns,
+                decision_seq=origin.decision_seq,
+                quote_seq=origin.quote_seq,
+                quantity_e9=order.quantity_e9,
+                notional_e9=order.notional_e9,
+                filled_quantity_e9=order.filled_quantity_e9,
+                average_price_e9=order.average_price_e9,
+                limit_price_e9=order.limit_price_e9,
+                stop_price_e9=order.stop_price_e9,
+                kind=OrderEventKind.ADOPTED if is_first else kind,
+                status=order.status,
+                side=order.side,
+                order_type=order.order_type,
+                time_in_force=order.time_in_force,
+                order_class=order.order_class,
+                is_external=int(not order.is_own and not origin.decision_seq),
+            )
+            is_new = self.write(event, origin=origin)
+        for leg in order.legs:
+            is_new |= self.venue_order(leg, OrderEventKind.UPDATED)
+        return is_new
+
+    def fill(self, fill: VenueFill, *, is_recovered: bool) -> bool:
+        """Journal an execution; False when its id is journaled already or there is no room."""
+        if fill.execution_id in self._executions:
+            return False
+        client_order_id = self.client_order_id(fill.venue_order_id)
+        origin = self.origin(client_order_id)
+        record = Fill(
+            execution_id=fill.execution_id,
+            client_order_id=client_order_id,
+            venue_order_id=fill.venue_order_id,
+            strategy=origin.strategy,
+            symbol=fill.symbol,
+            ts_event_ns=fill.ts_event_ns,
+            quantity_e9=fill.quantity_e9,
+            price_e9=fill.price_e9,
+            position_quantity_e9=self._position_after(fill),
+            side=fill.side,
+            is_recovered=int(is_recovered),
+        )
+        return self.write(record, origin=origin)
+
+    def has_execution(self, execution_id: str) -> bool:
+        """Whether this execution is journaled."""
+        return execution_id in self._executions
+
+    def unexplained_fills(self) -> dict[str, int]:
+        """Return venue order ids whose reported filled quantity exceeds the journaled executions, by how much (e9)."""
+        return {
+            venue_order_id: executed.reported_e9 - executed.journaled_e9
+            for venue_order_id, executed in self._executed.items()
+            if executed.reported_e9 > executed.journaled_e9
+        }
+
+    def position_e9(self, symbol: str) -> int:
+        """Return the signed quantity held by our own count."""
+        position = self.positions.get(symbol)
+        return position.quantity_e9 if position is not None else 0
+
+    def open_quantity_e9(self, symbol: str, side: Side) -> int:
+        """Return what may still fill on one side of a symbol.
+
+        Of one order's legs only the largest counts, since the fill of one ends the other.
+        """
+        total_e9 = 0
+        legs_e9: dict[str, int] = {}
+        for order in self.orders.open_orders():
+            if order.symbol != symbol or order.side is not side:
+                continue
+            if order.parent_order_id:
+                legs_e9[order.parent_order_id] = max(legs_e9.get(order.parent_order_id, 0), order.open_quantity_e9)
+            else:
+                total_e9 += order.open_quantity_e9
+        return total_e9 + sum(legs_e9.values())
+
+    def _position_after(self, fill: VenueFill) -> int:
+        if fill.position_quantity_e9 is not None:
+            return fill.position_quantity_e9
+        sign = -1 if fill.side is Side.SELL else 1
+        return self.position_e9(fill.symbol) + sign * fill.quantity_e9
+
+    def _remember(self, record: Record, *, ts_ns: int, origin_ns: int) -> None:
+        order = self.orders.apply(record)
+        self.positions.apply(record)
+        if isinstance(record, OrderEvent):
+            self._remember_event(record, ts_ns=ts_ns, origin_ns=origin_ns)
+        elif isinstance(record, Fill):
+            self._executions.add(record.execution_id)
+            self.fills_count += 1
+            self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
+            self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
+        elif isinstance(record, Consumed):
+            self.consumed_orders_seq = record.orders_seq
+        elif isinstance(record, Reconciled):
+            self.is_started_before |= record.scope is ReconcileScope.START_UP and bool(record.is_complete)
+        if order is not None:
+            self.on_order(order)
+
+    def _remember_event(self, event: OrderEvent, *, ts_ns: int, origin_ns: int) -> None:
+        client_order_id = event.client_order_id
+        if event.decision_seq and client_order_id not in self._origins:
+            self._origins[client_order_id] = Origin(event.decision_seq, event.quote_seq, origin_ns, event.strategy)
+        if event.kind is OrderEventKind.SUBMITTING:
+            self._sent_ns[client_order_id] = ts_ns
+        if event.venue_order_id:
+            self._client_ids[event.venue_order_id] = client_order_id
+            executed = self._executed.setdefault(event.venue_order_id, _Executed())
+            executed.reported_e9 = max(executed.reported_e9, event.filled_quantity_e9)
+            if event.kind is OrderEventKind.ADOPTED and not self.is_started_before:
+                # What filled before the journal began is part of the positions that are adopted with it.
+                executed.journaled_e9 = max(executed.journaled_e9, event.filled_quantity_e9)
+            if event.status is not OrderStatus.NONE:
+                self._said[event.venue_order_id] = _said_by(event)
+            self.latest_event_ns = max(self.latest_event_ns, event.ts_event_ns)
+
+
+def _said_by(order: VenueOrder | OrderEvent) -> tuple[int, ...]:
+    """What makes two statements of the venue about an order equal."""
+    return (
+        order.status.number,
+        order.filled_quantity_e9,
+        order.quantity_e9,
+        order.limit_price_e9,
+        order.stop_price_e9,
+    )
+
+
+def origin_of(decision: Decision) -> Origin:
+    """Return the origin of the order that a decision makes."""
+    return Origin(decision.seq, decision.quote_seq, decision.origin_ns, decision.strategy)
+
+
+def shortened(text: str) -> str:
+    """Return as much of a text as a record's detail holds, without the zero bytes it must not hold."""
+    return text.replace("\0", " ").encode()[:DETAIL_BYTES].decode("utf-8", "ignore")

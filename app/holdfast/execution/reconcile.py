@@ -1,0 +1,206 @@
+"""Comparing our journal with the venue: the venue wins, every difference becomes a record, none is traded on."""
+
+import asyncio
+from dataclasses import dataclass
+
+from holdfast import clock
+from holdfast._native import (
+    Order,
+    OrderEventKind,
+    OrderStatus,
+    PositionSnapshot,
+    Reconciled,
+    ReconcileScope,
+)
+from holdfast.errors import RetryLater
+from holdfast.execution.ledger import Ledger
+from holdfast.execution.proof import UNPROVEN
+from holdfast.logs import get_logger
+from holdfast.venues.alpaca.orders import VenueOrder
+from holdfast.venues.alpaca.trading import TradingGateway
+
+# The stream may be a moment behind REST: only what is still missing after this is taken to be lost.
+STREAM_GRACE_S = 0.5
+OVERLAP_NS = 120 * 1_000_000_000
+STABLE_READS_MAX = 5
+# A held leg does not show as open; asking for each one every time would eat the rate budget.
+HELD_LEG_EVERY = 6
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one reconciliation found."""
+
+    orders_open: int = 0
+    orders_adopted: int = 0
+    orders_resolved: int = 0
+    fills_recovered: int = 0
+    positions_mismatched: int = 0
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Compares orders, fills and positions; one call runs at a time."""
+
+    ledger: Ledger
+    gateway: TradingGateway
+    passes: int = 0
+    _complete_ns: int = 0
+
+    async def start_up(self) -> Findings:
+        """Adopt what the venue has, fetch what we missed, and journal account, positions and the result.
+
+        Raises: RetryLater, BadInput.
+        """
+        found = Findings()
+        self._complete_ns = self.ledger.latest_event_ns
+        is_first = not self.ledger.is_started_before
+        await self._orders(found)
+        if not is_first:
+            await self._recover_fills(found, is_forced=True)
+        positions = await self._positions(found, is_first=is_first)
+        account = await self.gateway.account(now_ns=clock.now_ns())
+        for record in (account, *positions):
+            self.ledger.write(record)
+        self._record(ReconcileScope.START_UP, found)
+        return found
+
+    async def open_orders(self) -> Findings:
+        """Compare the open orders and recover fills that the stream lost. Raises: RetryLater, BadInput."""
+        found = Findings()
+        await self._orders(found)
+        await self._recover_fills(found)
+        self._record(ReconcileScope.OPEN_ORDERS, found)
+        return found
+
+    async def positions(self) -> Findings:
+        """Compare the positions and journal them. Raises: RetryLater, BadInput."""
+        found = Findings()
+        for snapshot in await self._positions(found, is_first=False):
+            self.ledger.write(snapshot)
+        self._record(ReconcileScope.POSITIONS, found)
+        return found
+
+    async def in_flight(self) -> Findings:
+        """Recover fills of orders that are filled further than the stream told. Raises: RetryLater, BadInput."""
+        found = Findings()
+        await self._recover_fills(found)
+        self._record(ReconcileScope.IN_FLIGHT, found)
+        return found
+
+    async def _orders(self, found: Findings) -> None:
+        self.passes += 1
+        before = [order for order in self.ledger.orders.open_orders() if order.venue_order_id]
+        listed: set[str] = set()
+        for shown in await self.gateway.open_orders():
+            self._take(shown, found)
+            listed.add(shown.venue_order_id)
+            listed.update(leg.venue_order_id for leg in shown.legs)
+        found.orders_open = len(listed)
+        for order in before:
+            if order.venue_order_id not in listed and self._is_worth_asking(order):
+                await self._ask_for(order, found)
+
+    def _is_worth_asking(self, order: Order) -> bool:
+        now = self.ledger.orders.get(order.client_order_id)
+        if now is None or not now.is_open:
+            return False
+        return now.status is not OrderStatus.HELD or self.passes % HELD_LEG_EVERY == 1
+
+    async def _ask_for(self, order: Order, found: Findings) -> None:
+        known = await self.gateway.order(order.venue_order_id)
+        if known is None:
+            log.error("order_unknown_to_venue", client_order_id=order.client_order_id, status=order.status.label)
+        else:
+            self._take(known, found)
+
+    def _take(self, order: VenueOrder, found: Findings) -> None:
+        known = self.ledger.orders.get(order.client_order_id)
+        is_unproven = known is not None and known.status in UNPROVEN
+        kind = OrderEventKind.RESOLVED if is_unproven else OrderEventKind.UPDATED
+        if not self.ledger.venue_order(order, kind):
+            return
+        if is_unproven:
+            found.orders_resolved += 1
+        if known is None:
+            found.orders_adopted += 1
+            log.warning(
+                "order_adopted", client_order_id=order.client_order_id, symbol=order.symbol, is_own=order.is_own
+            )
+
+    async def _recover_fills(self, found: Findings, *, is_forced: bool = False) -> None:
+        """Fetch executions that the venue counts and we do not have, each once by its execution id."""
+        if not is_forced:
+            if not self.ledger.unexplained_fills():
+                self._complete_ns = self.ledger.latest_event_ns
+                return
+            await asyncio.sleep(STREAM_GRACE_S)
+            if not self.ledger.unexplained_fills():
+                return
+        after_ns = max(self._complete_ns - OVERLAP_NS, 0)
+        for fill in await self.gateway.fills(after_ns=after_ns):
+            if self.ledger.has_execution(fill.execution_id):
+                continue
+            if not self.ledger.client_order_id(fill.venue_order_id):
+                order = await self.gateway.order(fill.venue_order_id)
+                if order is None:
+                    raise RetryLater(f"fill {fill.execution_id} of an order that the venue does not show")
+                self._take(order, found)
+            missing_e9 = self.ledger.unexplained_fills().get(fill.venue_order_id, 0)
+            if fill.quantity_e9 > missing_e9:
+                # An order's filled quantity is the upper bound of its executions: none is invented.
+                continue
+            if self.ledger.fill(fill, is_recovered=True):
+                found.fills_recovered += 1
+                log.warning("fill_recovered", execution_id=fill.execution_id, symbol=fill.symbol)
+        if not self.ledger.unexplained_fills():
+            self._complete_ns = self.ledger.latest_event_ns
+        else:
+            log.error("fills_unexplained", orders=list(self.ledger.unexplained_fills())[:10])
+
+    async def _positions(self, found: Findings, *, is_first: bool) -> list[PositionSnapshot]:
+        """Read the positions while no fill arrives in between, and compare them with our own sums."""
+        for _ in range(STABLE_READS_MAX):
+            fills_before = self.ledger.fills_count
+            snapshots = await self.gateway.positions(now_ns=clock.now_ns())
+            if self.ledger.fills_count == fills_before and not self.ledger.unexplained_fills():
+                break
+            await asyncio.sleep(STREAM_GRACE_S)
+        else:
+            log.info("positions_not_compared", reason="fills arrive faster than positions are read")
+            return []
+        venue_e9 = {snapshot.symbol: snapshot.quantity_e9 for snapshot in snapshots}
+        own_e9 = {position.symbol: position.quantity_e9 for position in self.ledger.positions.positions()}
+        flat = [
+            PositionSnapshot(symbol=symbol, ts_event_ns=clock.now_ns())
+            for symbol, quantity_e9 in own_e9.items()
+            if symbol not in venue_e9 and quantity_e9
+        ]
+        for symbol in () if is_first else sorted(venue_e9.keys() | own_e9.keys()):
+            if venue_e9.get(symbol, 0) != own_e9.get(symbol, 0):
+                found.positions_mismatched += 1
+                log.error(
+                    "position_mismatched",
+                    symbol=symbol,
+                    venue_quantity_e9=venue_e9.get(symbol, 0),
+                    own_quantity_e9=own_e9.get(symbol, 0),
+                )
+        return [*snapshots, *flat]
+
+    def _record(self, scope: ReconcileScope, found: Findings) -> None:
+        unknown = sum(order.status in UNPROVEN for order in self.ledger.orders.open_orders())
+        self.ledger.write(
+            Reconciled(
+                ts_event_ns=clock.now_ns(),
+                orders_open=found.orders_open,
+                orders_adopted=found.orders_adopted,
+                orders_resolved=found.orders_resolved,
+                fills_recovered=found.fills_recovered,
+                positions_mismatched=found.positions_mismatched,
+                orders_unknown=unknown,
+                scope=scope,
+                is_complete=1,
+            )
+        )

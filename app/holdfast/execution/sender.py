@@ -1,0 +1,387 @@
+"""Orders on their way: submit, replace and cancel, each answer read for what it proves."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+from holdfast import clock, metrics
+from holdfast._native import (
+    Decision,
+    IntentAction,
+    Order,
+    OrderClass,
+    OrderEventKind,
+    OrderStatus,
+    Reason,
+    Verdict,
+    encode_order_request,
+    encode_replace_request,
+)
+from holdfast.errors import BadInput, RetryLater
+from holdfast.execution.gate import APPROVAL_AGE_NS_MAX, Closed, Gate, flips
+from holdfast.execution.ledger import Ledger
+from holdfast.execution.proof import is_unproven, prove
+from holdfast.execution.rate_budget import RateBudget
+from holdfast.logs import get_logger
+from holdfast.venues.alpaca.connection import Line, NotSent, Outcome, Unproven
+from holdfast.venues.alpaca.orders import VenueOrder
+from holdfast.venues.alpaca.trading import Done, Refusal, TradingGateway, canceled, submitted
+
+ANSWER_TIMEOUT_S = 5.0
+CANCEL_TIMEOUT_S = 2.0
+CANCEL_ATTEMPTS_MAX = 30
+CANCEL_ENDS_WITHIN_S = 5.0
+ID_WITHIN_S = 0.1
+VERIFY_AFTER_S = 5.0
+VERIFICATIONS_MAX = 20
+NS_PER_S = 1_000_000_000
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Sender:
+    """Gives approved decisions to the venue, at most once each.
+
+    Invariant: the client order id is journaled before the first byte of its request; a request whose outcome is not
+    proven is never sent again.
+    """
+
+    ledger: Ledger
+    gateway: TradingGateway
+    gate: Gate
+    budget: RateBudget
+    tasks: asyncio.TaskGroup
+    is_halted: bool = False
+    waiting: dict[str, int] = field(default_factory=dict)
+    bracket_answers_awaited: int = 0
+    _canceling: dict[str, asyncio.Event] = field(default_factory=dict)
+    _proving: set[str] = field(default_factory=set)
+    _verifying: set[str] = field(default_factory=set)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def accept(self, decision: Decision) -> None:
+        """Act on one decision of the risk gate: denied ones are not for us."""
+        if decision.verdict is not Verdict.APPROVED:
+            return
+        if decision.action is IntentAction.CANCEL:
+            self.cancel(decision.target_client_order_id)
+        else:
+            self._submit(decision)
+
+    def on_order(self, order: Order) -> None:
+        """Notice a changed order: ends waiting cancels, and lets no entry stay open while halted."""
+        if not order.is_open:
+            ended = self._canceling.get(order.client_order_id)
+            if ended is not None:
+                ended.set()
+        elif self.is_halted and order.is_at_venue and is_entry(order):
+            self.cancel(order.client_order_id)
+        if order.is_overfilled:
+            log.error("order_overfilled", client_order_id=order.client_order_id, filled_e9=order.filled_quantity_e9)
+
+    def halt(self) -> None:
+        """Cancel every open entry order now, and each that appears until `resume`."""
+        self.is_halted = True
+        for order in self.ledger.orders.open_orders():
+            if is_entry(order):
+                self.cancel(order.client_order_id)
+
+    def resume(self) -> None:
+        """Let entries stay again."""
+        self.is_halted = False
+
+    def stop(self) -> None:
+        """Give up what is still being waited for: the next start asks the venue."""
+        for task in self._running:
+            task.cancel()
+
+    def prove_all(self) -> int:
+        """Start asking for every order whose outcome is not proven; returns how many there are."""
+        unproven = [
+            order.client_order_id
+            for order in self.ledger.orders.open_orders()
+            if is_unproven(self.ledger, order.client_order_id)
+        ]
+        for client_order_id in unproven:
+            self._prove(client_order_id)
+        return len(unproven)
+
+    def cancel(self, client_order_id: str) -> None:
+        """Cancel an order until it ended; nothing when that is already being done."""
+        if client_order_id in self._canceling:
+            return
+        order = self.ledger.orders.get(client_order_id)
+        if order is None or not order.is_open:
+            metrics.CANCELS.labels(outcome="too_late").inc()
+            if order is not None:
+                self.ledger.order_event(order, OrderEventKind.CANCEL_REJECTED, detail="it ended before")
+            return
+        self._canceling[client_order_id] = asyncio.Event()
+        # A full disk must not stop a cancel: the request leaves whether or not this is journaled.
+        self.ledger.order_event(order, OrderEventKind.CANCEL_REQUESTED)
+        self._spawn(self._cancel_until_ended(client_order_id))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self.tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _submit(self, decision: Decision) -> None:
+        if self.ledger.is_known(decision.client_order_id) or decision.client_order_id in self.waiting:
+            metrics.ORDERS.labels(outcome="repeated").inc()
+            return
+        closed = self._closed(decision)
+        if closed is not None:
+            self._withhold(decision, closed)
+            return
+        line = self.gateway.take_entry_line()
+        if line is not None:
+            self._send(decision, line)
+            return
+        self.waiting[decision.client_order_id] = decision.seq
+        self._spawn(self._submit_later(decision))
+
+    async def _submit_later(self, decision: Decision) -> None:
+        """Wait for a line as long as the approval is fresh, then ask the gate again."""
+        left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
+        try:
+            line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
+            closed = self._closed(decision) if line is not None else Closed(Reason.APPROVAL_STALE, "no idle connection")
+            if line is not None and closed is None:
+                self._send(decision, line)
+                return
+            if line is not None:
+                self.gateway.entries.give_back(line)
+            if closed is not None:
+                self._withhold(decision, closed)
+        finally:
+            self.waiting.pop(decision.client_order_id, None)
+
+    def _closed(self, decision: Decision) -> Closed | None:
+        if not decision.is_reduction:
+            return self.gate.closed(decision, clock.now_ns())
+        if 0 < decision.expires_ns <= clock.now_ns():
+            return Closed(Reason.INTENT_EXPIRED, "reduction")
+        open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
+        target = self.ledger.orders.get(decision.target_client_order_id)
+        if decision.action is IntentAction.REPLACE and target is not None:
+            open_e9 -= target.open_quantity_e9
+        position_e9 = self.ledger.position_e9(decision.symbol)
+        return flips(decision, position_e9=position_e9, open_same_side_e9=open_e9)
+
+    def _withhold(self, decision: Decision, closed: Closed) -> None:
+        metrics.ORDERS.labels(outcome="withheld").inc()
+        self.ledger.decision_event(
+            decision, OrderEventKind.WITHHELD, OrderStatus.WITHHELD, rule=closed.rule, detail=closed.detail
+        )
+        log.info(
+            "order_withheld",
+            client_order_id=decision.client_order_id,
+            symbol=decision.symbol,
+            rule=closed.rule.label,
+            detail=closed.detail,
+        )
+
+    def _send(self, decision: Decision, line: Line) -> None:
+        """Journal the id, then write the request: nothing may come between the two but the write."""
+        target_id = ""
+        try:
+            if decision.action is IntentAction.REPLACE:
+                target_id = self._replaceable(decision.target_client_order_id)
+                request = encode_replace_request(decision, target_id, self.gateway.head)
+            else:
+                request = encode_order_request(decision, self.gateway.head)
+        except ValueError as error:
+            self.gateway.entries.give_back(line)
+            self._withhold(decision, Closed(Reason.INTENT_INVALID, str(error)))
+            return
+        if decision.is_reduction:
+            self.budget.count_cancel(clock.monotonic_s())
+        elif not self.budget.take_entry(clock.monotonic_s()):
+            self.gateway.entries.give_back(line)
+            self._withhold(decision, Closed(Reason.RATE_BUDGET, "entries of this minute"))
+            return
+        is_journaled = self.ledger.decision_event(
+            decision, OrderEventKind.SUBMITTING, OrderStatus.SUBMITTING, replaces_order_id=target_id
+        )
+        if not is_journaled:
+            self.gateway.entries.give_back(line)
+            metrics.ORDERS.labels(outcome="not_journaled").inc()
+            return
+        answer = line.send(request, timeout_s=ANSWER_TIMEOUT_S)
+        sent_ns = clock.now_ns()
+        if decision.origin_ns:
+            metrics.TICK_TO_WIRE.observe((sent_ns - decision.origin_ns) / NS_PER_S)
+        self.ledger.orders.apply(decision)
+        if decision.action is IntentAction.REPLACE:
+            self._note_replace(decision)
+        if decision.order_class not in (OrderClass.NONE, OrderClass.SIMPLE):
+            self.bracket_answers_awaited += 1
+        self._spawn(self._settle(decision, answer, clock.monotonic_ns()))
+
+    def _replaceable(self, client_order_id: str) -> str:
+        order = self.ledger.orders.get(client_order_id)
+        if order is None or not order.is_open or not order.venue_order_id:
+            raise ValueError(f"target: expected an open order of the venue, found {order}")
+        return order.venue_order_id
+
+    def _note_replace(self, decision: Decision) -> None:
+        target = self.ledger.orders.get(decision.target_client_order_id)
+        if target is not None:
+            detail = f"by {decision.client_order_id}"
+            self.ledger.order_event(target, OrderEventKind.REPLACE_REQUESTED, detail=detail)
+
+    async def _settle(self, decision: Decision, answer: asyncio.Future[Outcome], sent_monotonic_ns: int) -> None:
+        outcome = await answer
+        if decision.order_class not in (OrderClass.NONE, OrderClass.SIMPLE):
+            self.bracket_answers_awaited -= 1
+        latency_ns = clock.monotonic_ns() - sent_monotonic_ns
+        result = submitted(outcome, now_s=clock.now_ns() / NS_PER_S)
+        if isinstance(result, VenueOrder):
+            metrics.ORDER_LATENCY.observe(latency_ns / NS_PER_S)
+        word = self._record_answer(decision, result)
+        metrics.ORDERS.labels(outcome=word).inc()
+        log.info(
+            "order_answered",
+            client_order_id=decision.client_order_id,
+            symbol=decision.symbol,
+            side=decision.side.label,
+            quantity_e9=decision.quantity_e9,
+            outcome=word,
+            detail="" if isinstance(result, VenueOrder) else str(result),
+            latency_us=latency_ns // 1000,
+        )
+
+    def _record_answer(self, decision: Decision, result: VenueOrder | Refusal | NotSent | Unproven) -> str:
+        client_order_id = decision.client_order_id
+        match result:
+            case VenueOrder() if result.client_order_id == client_order_id:
+                self.ledger.venue_order(result, OrderEventKind.ACCEPTED)
+                return "accepted"
+            case Refusal() if not result.is_duplicate:
+                return self._record_refusal(decision, result)
+            case NotSent():
+                # Proven never to have left; the approval may be old by now, so the strategy must ask again.
+                self.ledger.decision_event(
+                    decision,
+                    OrderEventKind.WITHHELD,
+                    OrderStatus.WITHHELD,
+                    rule=Reason.STREAM_DOWN,
+                    detail=f"not sent: {result.detail}",
+                )
+                return "withheld"
+            case _:
+                # A duplicate id means that the order exists: adopting it is the same question to the venue.
+                detail = result.message if isinstance(result, Refusal) else getattr(result, "detail", "another id")
+                if is_unproven(self.ledger, client_order_id):
+                    self.ledger.decision_event(
+                        decision, OrderEventKind.UNKNOWN, OrderStatus.UNKNOWN, rule=Reason.ORDER_UNKNOWN, detail=detail
+                    )
+                self._prove(client_order_id)
+                return "unknown"
+
+    def _record_refusal(self, decision: Decision, refusal: Refusal) -> str:
+        if refusal.is_rate:
+            self.budget.pause(now_s=clock.monotonic_s(), duration_s=refusal.retry_after_s)
+        self.ledger.decision_event(
+            decision,
+            OrderEventKind.REJECTED,
+            OrderStatus.REJECTED,
+            rule=Reason.RATE_BUDGET if refusal.is_rate else Reason.NONE,
+            detail=f"{refusal.status} {refusal.message}",
+            venue_code=refusal.code,
+        )
+        if decision.action is IntentAction.REPLACE:
+            target = self.ledger.orders.get(decision.target_client_order_id)
+            if target is not None:
+                self.ledger.order_event(
+                    target, OrderEventKind.REPLACE_REJECTED, detail=refusal.message, venue_code=refusal.code
+                )
+        if not refusal.is_rate and len(self._verifying) < VERIFICATIONS_MAX:
+            self._verifying.add(decision.client_order_id)
+            self._spawn(self._verify(decision.client_order_id))
+        return "rejected"
+
+    async def _verify(self, client_order_id: str) -> None:
+        """Ask once whether a refused order exists after all: venues have answered errors for orders they made."""
+        try:
+            await asyncio.sleep(VERIFY_AFTER_S)
+            found = await self.gateway.order_by_client_id(client_order_id)
+            if found is not None:
+                log.error("order_exists_though_refused", client_order_id=client_order_id)
+                self.ledger.venue_order(found, OrderEventKind.RESOLVED)
+        except (RetryLater, BadInput) as error:
+            log.warning("order_query_failed", client_order_id=client_order_id, detail=str(error))
+        finally:
+            self._verifying.discard(client_order_id)
+
+    def _prove(self, client_order_id: str) -> None:
+        if client_order_id not in self._proving:
+            self._proving.add(client_order_id)
+            self._spawn(self._prove_and_forget(client_order_id))
+
+    async def _prove_and_forget(self, client_order_id: str) -> None:
+        try:
+            await prove(self.ledger, self.gateway, client_order_id)
+        finally:
+            self._proving.discard(client_order_id)
+
+    async def _cancel_until_ended(self, client_order_id: str) -> None:
+        ended = self._canceling[client_order_id]
+        attempt = 0
+        try:
+            while attempt < CANCEL_ATTEMPTS_MAX:
+                order = self.ledger.orders.get(client_order_id)
+                if order is None or not order.is_open:
+                    return
+                if order.venue_order_id:
+                    await self._cancel_once(order, ended, attempt)
+                    attempt += 1
+                elif not await _wait(ended, ID_WITHIN_S):
+                    # Not shown by the venue yet: an answer, the stream or a query brings the id or proves its absence.
+                    self._prove(client_order_id)
+            log.error("order_not_canceled", client_order_id=client_order_id, attempts=CANCEL_ATTEMPTS_MAX)
+        finally:
+            self._canceling.pop(client_order_id, None)
+
+    async def _cancel_once(self, order: Order, ended: asyncio.Event, attempt: int) -> None:
+        self.budget.count_cancel(clock.monotonic_s())
+        outcome = await self.gateway.cancel(order.venue_order_id, timeout_s=CANCEL_TIMEOUT_S)
+        result = canceled(outcome, now_s=clock.now_ns() / NS_PER_S)
+        metrics.CANCELS.labels(outcome=type(result).__name__.lower()).inc()
+        match result:
+            case Done():
+                if await _wait(ended, CANCEL_ENDS_WITHIN_S):
+                    return
+            case Refusal() if result.is_rate:
+                self.budget.pause(now_s=clock.monotonic_s(), duration_s=result.retry_after_s)
+                await _wait(ended, result.retry_after_s)
+                return
+            case Refusal():
+                detail = f"{result.status} {result.message}"
+                self.ledger.order_event(order, OrderEventKind.CANCEL_REJECTED, detail=detail, venue_code=result.code)
+            case NotSent() | Unproven():
+                log.warning("cancel_unproven", client_order_id=order.client_order_id, detail=result.detail)
+        try:
+            found = await self.gateway.order(order.venue_order_id)
+            if found is not None:
+                self.ledger.venue_order(found, OrderEventKind.UPDATED)
+        except (RetryLater, BadInput) as error:
+            log.warning("order_query_failed", client_order_id=order.client_order_id, detail=str(error))
+        await _wait(ended, min(0.1 * 2**attempt, CANCEL_ENDS_WITHIN_S))
+
+
+def is_entry(order: Order) -> bool:
+    """Whether an order of ours could increase exposure: neither external, nor a protective leg, nor a reduction."""
+    return not (order.is_external or order.parent_order_id or order.is_reduction)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event at most so long; whether it came."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

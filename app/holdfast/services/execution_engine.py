@@ -1,0 +1,446 @@
+"""execution-engine: gives approved decisions to the venue and journals what becomes of them in `executions`.
+
+One event loop. A decision is judged, journaled and written to the socket inside the callback that reads it from
+`orders`, so no task switch stands between approval and wire. The venue is the truth: at the start, after each
+interruption of the order stream and all the time in between it is compared with the journal.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+
+from holdfast import clock, metrics
+from holdfast._native import (
+    Consumed,
+    Decision,
+    JournalMissing,
+    JournalNotifier,
+    JournalReader,
+    OrderEventKind,
+    TradingState,
+    TradingStateCode,
+)
+from holdfast.errors import BadInput, ConfigError, RetryLater
+from holdfast.execution.gate import NEEDED_JOURNALS, Gate
+from holdfast.execution.ledger import Ledger
+from holdfast.execution.rate_budget import RateBudget
+from holdfast.execution.reconcile import Findings, Reconciler
+from holdfast.execution.sender import Sender, is_entry
+from holdfast.journals import build_hash, open_latch, open_reader, open_writer
+from holdfast.logs import get_logger
+from holdfast.service import Frame
+from holdfast.settings import Settings
+from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
+from holdfast.venues.alpaca.order_messages import OrderUpdate
+from holdfast.venues.alpaca.order_stream import OrderStream
+from holdfast.venues.alpaca.trading import TradingGateway
+
+BEAT_INTERVAL_S = 0.1
+CONSUMED_INTERVAL_S = 1.0
+ACCOUNT_INTERVAL_S = 10.0
+CLOCK_INTERVAL_S = 10.0
+AFTER_FILL_S = 1.0
+RETRY_S = 0.25
+RECONCILE_STALE_INTERVALS = 3
+STOP_CANCELS_S = 3.0
+READ_BATCH = 64
+STATE_SEARCH_RECORDS = 4096
+DEFERRED_UPDATES_MAX = 10_000
+SETTLED_KINDS = {
+    "order_cancel_rejected": OrderEventKind.CANCEL_REJECTED,
+    "order_replace_rejected": OrderEventKind.REPLACE_REJECTED,
+}
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class BudgetPace:
+    """Lets queries leave as the rate budget allows."""
+
+    budget: RateBudget
+
+    async def permit(self) -> None:
+        """Return when a query may leave."""
+        while not self.budget.take_query(clock.monotonic_s()):  # noqa: ASYNC110 - time itself is awaited
+            await asyncio.sleep(RETRY_S)
+
+    def refused(self, retry_after_s: float) -> None:
+        """The venue refused a query for the rate of requests."""
+        self.budget.pause(now_s=clock.monotonic_s(), duration_s=retry_after_s)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """When each periodic comparison is due, monotonic seconds."""
+
+    in_flight_s: float = 0.0
+    open_orders_s: float = 0.0
+    positions_s: float = 0.0
+    account_s: float = 0.0
+    clock_s: float = 0.0
+    consumed_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Engine:
+    """The service's parts, and the loops that drive them."""
+
+    settings: Settings
+    ledger: Ledger
+    gate: Gate
+    gateway: TradingGateway
+    stream: OrderStream
+    budget: RateBudget
+    sender: Sender
+    reconciler: Reconciler
+    on_ready: Callable[[], None]
+    due: Schedule = field(default_factory=Schedule)
+    orders: JournalReader | None = None
+    _is_started: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _deferred: list[OrderUpdate] = field(default_factory=list)
+    _fills_seen: int = 0
+    _consumed: int = 0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until asked to stop; then cancel the entry orders, since nobody would watch them.
+
+        Raises: whatever breaks the state; the process must end then.
+        """
+        works = (self.stream.run(self), self._beat(), self._reconcile(), self._follow())
+        loops = [self.sender.tasks.create_task(work) for work in works]
+        await stopping.wait()
+        self.gate.state = TradingStateCode.HALTED
+        await self._cancel_entries()
+        self._write_consumed()
+        for loop in loops:
+            loop.cancel()
+        self.sender.stop()
+
+    def on_update(self, update: OrderUpdate) -> None:
+        """Journal one event of the order stream."""
+        order = update.order
+        if self._is_perhaps_a_leg(update):
+            # The answer that names the legs of a bracket may arrive after their first update.
+            self._deferred.append(update)
+            return
+        kind = SETTLED_KINDS.get(update.event, OrderEventKind.UPDATED)
+        self.ledger.venue_order(order, kind, is_always_news=kind is not OrderEventKind.UPDATED)
+        if update.fill is not None and self.ledger.fill(update.fill, is_recovered=False):
+            metrics.FILLS.labels(source="stream").inc()
+
+    def on_listening(self) -> None:
+        """Compare with the venue now: what happened while nobody listened is known to REST only."""
+        self._wake.set()
+
+    def _is_perhaps_a_leg(self, update: OrderUpdate) -> bool:
+        order = update.order
+        return (
+            self.sender.bracket_answers_awaited > 0
+            and not order.is_own
+            and not self.ledger.client_order_id(order.venue_order_id)
+            and len(self._deferred) < DEFERRED_UPDATES_MAX
+        )
+
+    async def _beat(self) -> None:
+        """Ten times a second: heartbeat, kill latch, facts of the gate, figures."""
+        while True:
+            self.ledger.writer.heartbeat(clock.now_ns())
+            self._watch_halt()
+            if self._deferred and not self.sender.bracket_answers_awaited:
+                deferred, self._deferred = self._deferred, []
+                for update in deferred:
+                    self.on_update(update)
+            if self.ledger.fills_count != self._fills_seen:
+                self._fills_seen = self.ledger.fills_count
+                self.due.account_s = min(self.due.account_s, clock.monotonic_s() + AFTER_FILL_S)
+            now_s = clock.monotonic_s()
+            if now_s >= self.due.consumed_s:
+                self.due.consumed_s = now_s + CONSUMED_INTERVAL_S
+                self._write_consumed()
+                self._show()
+            await asyncio.sleep(BEAT_INTERVAL_S)
+
+    def _watch_halt(self) -> None:
+        latch = self.gate.latch
+        is_halted = latch.is_set or not latch.is_linked or self.gate.state is TradingStateCode.HALTED
+        if is_halted and not self.sender.is_halted:
+            log.warning("entries_halted", is_latch_set=latch.is_set, state=self.gate.state.label)
+            self.sender.halt()
+        elif not is_halted and self.sender.is_halted:
+            log.info("entries_resumed")
+            self.sender.resume()
+
+    def _show(self) -> None:
+        metrics.ORDER_STREAM_LIVE.set(self.stream.is_live)
+        metrics.ORDER_STREAM_DROPPED.set(self.stream.dropped)
+        metrics.RATE_BUDGET_LEFT.set(self.budget.left(clock.monotonic_s()))
+        metrics.RECORDS_LOST.set(self.ledger.records_lost)
+        is_open = self.gate.closed_by_operator() is None and self.stream.is_live
+        metrics.GATE_OPEN.set(is_open and self.gate.reconciled_session == self.stream.session)
+
+    async def _follow(self) -> None:
+        """Open the journals of the others as they appear, then act on each decision as it is written."""
+        for name in NEEDED_JOURNALS:
+            reader = await self._open(name)
+            self.gate.pages[name] = reader
+            if name == "orders":
+                self.orders = reader
+        orders = self.orders
+        assert orders is not None
+        await self._is_started.wait()
+        self._resume_orders(orders)
+        eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        notifier = JournalNotifier([orders], eventfd)
+        loop = asyncio.get_running_loop()
+        failure: asyncio.Future[None] = loop.create_future()
+
+        def on_orders() -> None:
+            try:
+                with suppress(BlockingIOError):
+                    os.eventfd_read(eventfd)
+                self._take_orders(orders)
+                notifier.arm()
+            except Exception as error:  # noqa: BLE001 - the loop would only log it; raised below
+                if not failure.done():
+                    failure.set_exception(error)
+
+        loop.add_reader(eventfd, on_orders)
+        try:
+            on_orders()
+            await failure
+        finally:
+            loop.remove_reader(eventfd)
+            notifier.close()
+            os.close(eventfd)
+
+    async def _open(self, name: str) -> JournalReader:
+        while True:
+            try:
+                return open_reader(self.settings, name, from_seq=0, wait_s=0)
+            except JournalMissing:
+                await asyncio.sleep(BEAT_INTERVAL_S)
+
+    def _resume_orders(self, orders: JournalReader) -> None:
+        """Restore the trading state and what is known of open orders' decisions; continue where we stopped."""
+        for order in self.ledger.orders.open_orders():
+            if orders.first_seq <= order.decision_seq <= orders.last_seq:
+                orders.seek(order.decision_seq)
+                record = orders.read_one()
+                if isinstance(record, Decision) and record.client_order_id == order.client_order_id:
+                    self.ledger.orders.apply(record)
+        start = min(self.ledger.consumed_orders_seq, orders.last_seq) + 1
+        state = _last_trading_state(orders, before_seq=start)
+        if state is not None:
+            self._set_state(state)
+        orders.seek(max(start, orders.first_seq))
+
+    def _take_orders(self, orders: JournalReader) -> None:
+        while records := orders.read(READ_BATCH):
+            for record in records:
+                if isinstance(record, Decision):
+                    self.sender.accept(record)
+                elif isinstance(record, TradingState):
+                    self._set_state(record)
+
+    def _set_state(self, state: TradingState) -> None:
+        self.gate.state = state.state
+        self.gate.limits_hash = state.limits_hash
+        self._watch_halt()
+
+    def _write_consumed(self) -> None:
+        """Remember how far `orders` was acted on: a restart continues there."""
+        if self.orders is None or not self.gate.reconciled_session:
+            return
+        consumed = min([self.orders.next_seq, *self.sender.waiting.values()]) - 1
+        if consumed > max(self._consumed, self.ledger.consumed_orders_seq):
+            self._consumed = consumed
+            self.ledger.write(Consumed(orders_seq=consumed))
+
+    async def _reconcile(self) -> None:
+        """Compare with the venue when the stream (re)starts and at the configured intervals."""
+        own = self.settings.services.execution_engine
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_INTERVAL_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            now_s = clock.monotonic_s()
+            stale_s = self.due.open_orders_s + RECONCILE_STALE_INTERVALS * own.open_orders_interval_s
+            if now_s > stale_s and self.gate.reconciled_session:
+                self.gate.is_reconcile_fresh = False
+            try:
+                await self._reconcile_due(now_s)
+            except (RetryLater, BadInput) as error:
+                metrics.RECONCILIATIONS.labels(scope="any", outcome="failed").inc()
+                log.warning("reconciliation_failed", detail=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _reconcile_due(self, now_s: float) -> None:
+        own = self.settings.services.execution_engine
+        session = self.stream.session
+        if session and session != self.gate.reconciled_session:
+            await self._reconcile_session(session)
+        if not self.gate.reconciled_session:
+            return
+        if now_s >= self.due.in_flight_s:
+            metrics.ORDERS_UNPROVEN.set(unproven := self.sender.prove_all())
+            if unproven or self.ledger.unexplained_fills():
+                self._judge("in_flight", await self.reconciler.in_flight())
+            self.due.in_flight_s = now_s + own.in_flight_interval_s
+        if now_s >= self.due.open_orders_s:
+            self._judge("open_orders", await self.reconciler.open_orders())
+            self.due.open_orders_s = now_s + own.open_orders_interval_s
+            self.gate.is_reconcile_fresh = True
+        if now_s >= self.due.positions_s:
+            self._judge("positions", await self.reconciler.positions())
+            self.due.positions_s = now_s + own.positions_interval_s
+        if now_s >= self.due.account_s:
+            self.ledger.write(await self.gateway.account(now_ns=clock.now_ns()))
+            self.due.account_s = now_s + ACCOUNT_INTERVAL_S
+        if now_s >= self.due.clock_s:
+            await self._read_clock()
+            self.due.clock_s = now_s + CLOCK_INTERVAL_S
+
+    async def _reconcile_session(self, session: int) -> None:
+        own = self.settings.services.execution_engine
+        started_s = clock.monotonic_s()
+        is_start = not self.gate.reconciled_session
+        if is_start:
+            found = await self.reconciler.start_up()
+            await self._read_clock()
+        else:
+            found = await self.reconciler.open_orders()
+        self._judge("start_up" if is_start else "open_orders", found, is_expected=True)
+        now_s = clock.monotonic_s()
+        self.due.open_orders_s = now_s + own.open_orders_interval_s
+        if is_start:
+            self.due.positions_s = now_s + own.positions_interval_s
+            self.due.account_s = now_s + ACCOUNT_INTERVAL_S
+            self.due.clock_s = now_s + CLOCK_INTERVAL_S
+        self.gate.is_reconcile_fresh = True
+        self.gate.reconciled_session = session
+        metrics.ORDERS_UNPROVEN.set(self.sender.prove_all())
+        log.info("reconciled", session=session, is_start=is_start, duration_ms=int((now_s - started_s) * 1000))
+        if is_start:
+            self._is_started.set()
+            self.on_ready()
+
+    def _judge(self, scope: str, found: Findings, *, is_expected: bool = False) -> None:
+        """Count the result; a fill that the stream lost while it looked healthy makes it suspect: open it again."""
+        is_different = bool(found.fills_recovered or found.orders_adopted or found.positions_mismatched)
+        metrics.RECONCILIATIONS.labels(scope=scope, outcome="differed" if is_different else "matched").inc()
+        if found.fills_recovered:
+            metrics.FILLS.labels(source="recovered").inc(found.fills_recovered)
+            if not is_expected:
+                log.error("order_stream_lost_fills", count=found.fills_recovered)
+                self.stream.restart()
+
+    async def _read_clock(self) -> None:
+        """Take the venue's word on its session; a simulated session's time is the risk gate's alone to judge."""
+        if self.settings.clock.session_time == "venue":
+            self.gate.is_venue_open = True
+            return
+        venue = await self.gateway.clock()
+        self.gate.is_venue_open = venue.is_open
+        self.gate.venue_close_ns = venue.next_close_ns if venue.is_open else 0
+
+    async def _cancel_entries(self) -> None:
+        """Cancel the open entry orders and wait a moment for their end."""
+        self.sender.halt()
+        deadline_s = clock.monotonic_s() + STOP_CANCELS_S
+        while clock.monotonic_s() < deadline_s:
+            left = [order for order in self.ledger.orders.open_orders() if is_entry(order)]
+            if not left:
+                return
+            await asyncio.sleep(BEAT_INTERVAL_S / 5)
+        log.warning("stopped_with_open_entries", count=len(left))
+
+
+def _last_trading_state(orders: JournalReader, *, before_seq: int) -> TradingState | None:
+    """Find the latest TradingState before a record, searching backwards in growing steps."""
+    end, size = before_seq, STATE_SEARCH_RECORDS
+    while end > orders.first_seq:
+        start = max(end - size, orders.first_seq)
+        orders.seek(start)
+        found: TradingState | None = None
+        while orders.next_seq < end:
+            for record in orders.read(min(READ_BATCH, end - orders.next_seq)):
+                if isinstance(record, TradingState):
+                    found = record
+        if found is not None:
+            return found
+        end, size = start, size * 4
+    return None
+
+
+def _credentials(settings: Settings) -> tuple[str, str]:
+    key, secret = settings.alpaca_api_key, settings.alpaca_api_secret
+    if key is None or secret is None:
+        missing = "alpaca_api_key" if key is None else "alpaca_api_secret"
+        raise ConfigError(file="credentials", key=missing, expected=f"a credential file or {missing.upper()}")
+    return key.get_secret_value(), secret.get_secret_value()
+
+
+async def run(frame: Frame) -> None:
+    """Run the service. Raises: ConfigError without keys, JournalError when a journal cannot be used."""
+    settings = frame.settings
+    key, secret = _credentials(settings)
+    writer = open_writer(settings, "executions")
+    ledger = Ledger(writer)
+    with open_reader(settings, "executions", from_seq=0, wait_s=0) as reader:
+        count = ledger.rebuild(reader)
+    log.info("journal_read_back", records=count, orders=len(ledger.orders), fills=ledger.fills_count)
+    context = tls_context(settings.venue.ca_file)
+    origin = Origin.parse(settings.venue.trading_url, headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret})
+    budget = RateBudget(
+        requests_per_minute=settings.venue.requests_per_minute,
+        entries_per_minute=settings.venue.entries_per_minute,
+    )
+    async with AsyncExitStack() as stack:
+        stack.callback(writer.close)
+        lines = settings.services.execution_engine.connections
+        gateway = TradingGateway(
+            entries=await stack.enter_async_context(Connection(origin, context, lines=lines)),
+            cancels=await stack.enter_async_context(Connection(origin, context, lines=2)),
+            queries=await stack.enter_async_context(Connection(origin, context, lines=2)),
+            pace=BudgetPace(budget),
+        )
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        stream = OrderStream(settings.venue.trading_stream_url, key=key, secret=secret, context=context)
+        engine = _build(frame, ledger=ledger, gateway=gateway, stream=stream, budget=budget, tasks=tasks)
+        await engine.run(frame.stopping)
+
+
+def _build(
+    frame: Frame,
+    *,
+    ledger: Ledger,
+    gateway: TradingGateway,
+    stream: OrderStream,
+    budget: RateBudget,
+    tasks: asyncio.TaskGroup,
+) -> Engine:
+    settings = frame.settings
+    gate = Gate(
+        latch=open_latch(settings),
+        stream=stream,
+        build_hash=build_hash(),
+        config_hash=settings.config_hash,
+    )
+    sender = Sender(ledger=ledger, gateway=gateway, gate=gate, budget=budget, tasks=tasks)
+    ledger.on_order = sender.on_order
+    return Engine(
+        settings=settings,
+        ledger=ledger,
+        gate=gate,
+        gateway=gateway,
+        stream=stream,
+        budget=budget,
+        sender=sender,
+        reconciler=Reconciler(ledger, gateway),
+        on_ready=frame.ready,
+    )
