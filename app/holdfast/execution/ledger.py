@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast import clock
 from holdfast._native import (
@@ -21,11 +22,13 @@ from holdfast._native import (
     Reason,
     Reconciled,
     ReconcileScope,
-    Record,
     Side,
 )
 from holdfast.logs import get_logger
 from holdfast.venues.alpaca.orders import VenueFill, VenueOrder
+
+if TYPE_CHECKING:
+    from holdfast._native import Record
 
 READ_BATCH = 4096
 DETAIL_BYTES = 96
@@ -83,7 +86,7 @@ class Ledger:
             count += len(records)
         return count
 
-    def write(self, record: Record, *, origin: Origin | None = None, ts_ns: int = 0) -> bool:
+    def write(self, record: "Record", *, origin: Origin | None = None, ts_ns: int = 0) -> bool:
         """Journal a record and apply it; False, with nothing applied, when the journal has no room."""
         origin = origin or Origin()
         stamp_ns = ts_ns or clock.now_ns()
@@ -297,7 +300,7 @@ class Ledger:
         sign = -1 if fill.side is Side.SELL else 1
         return self.position_e9(fill.symbol) + sign * fill.quantity_e9
 
-    def _remember(self, record: Record, *, ts_ns: int, origin_ns: int) -> None:
+    def _remember(self, record: "Record", *, ts_ns: int, origin_ns: int) -> None:
         order = self.orders.apply(record)
         self.positions.apply(record)
         if isinstance(record, OrderEvent):

@@ -257,7 +257,7 @@ class Sender:
         client_order_id = decision.client_order_id
         match result:
             case VenueOrder() if result.client_order_id == client_order_id:
-                self.ledger.venue_order(result, OrderEventKind.ACCEPTED)
+                self.ledger.venue_order(result, OrderEventKind.ACCEPTED, is_always_news=True)
                 return "accepted"
             case Refusal() if not result.is_duplicate:
                 return self._record_refusal(decision, result)

@@ -1,0 +1,342 @@
+"""What leaves for the venue and what is remembered of it, against a venue whose every answer is scripted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from execution_desk import E9, Desk, desk_of, engine_of, settings_for
+from holdfast import clock
+from holdfast._native import IntentAction, OrderClass, OrderType, Side, TradingStateCode
+from holdfast.journals import open_latch
+from holdfast.settings import Settings
+from scripted_venue import ScriptedVenue
+
+
+@pytest.fixture
+def settings(tmp_path: Path, scripted_venue: ScriptedVenue) -> Settings:
+    return settings_for(tmp_path, url=scripted_venue.url, stream_url=scripted_venue.stream_url)
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with desk_of(settings) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def engine(settings: Settings, desk: Desk) -> AsyncIterator[None]:
+    async with engine_of(settings):
+        yield
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_approval_becomes_one_order_whose_id_was_journaled_first(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    order_id = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    assert len(scripted_venue.posts()) == 1
+    assert f'"client_order_id": "{order_id}"' in scripted_venue.posts()[0]
+    first = desk.events(order_id)[0]
+    assert first.kind.label == "submitting"
+    assert first.cause_seq == first.decision_seq > 0
+    assert first.origin_ns > 0
+    order = scripted_venue.by_client_id(order_id)[0]
+    await scripted_venue.fill(order, 4, "99.5")
+    await scripted_venue.fill(order, 6, "99.7")
+    await desk.until(lambda: desk.status(order_id) == "filled" and len(desk.fills()) == 2)
+    assert [(fill.quantity_e9, fill.price_e9, fill.strategy) for fill in desk.fills()] == [
+        (4 * E9, 99_500_000_000, "test"),
+        (6 * E9, 99_700_000_000, "test"),
+    ]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_cancel_reaches_the_venue_and_ends_the_order(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    order_id = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    desk.cancel(order_id)
+    await desk.until(lambda: desk.status(order_id) == "canceled")
+    assert scripted_venue.count("DELETE") == 1
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_cancel_that_the_venue_swallowed_is_sent_again_after_asking(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.execution.sender.CANCEL_ENDS_WITHIN_S", 0.1)
+    order_id = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    scripted_venue.faults.extend([(204, None), (429, {"message": "too many requests"})])
+    desk.cancel(order_id)
+    await desk.until(lambda: desk.status(order_id) == "canceled")
+    assert scripted_venue.count("DELETE") == 3
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_replacement_gets_its_own_id(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    old = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(old))
+    new = desk.decide(action=IntentAction.REPLACE, target_client_order_id=old, limit_price_e9=101 * E9)
+    await desk.until(lambda: desk.status(old) == "replaced" and "accepted" in desk.kinds(new))
+    assert scripted_venue.by_client_id(new)[0]["limit_price"] == "101"
+    assert desk.events(new)[-1].replaces_order_id == scripted_venue.by_client_id(old)[0]["id"]
+    assert "replace_requested" in desk.kinds(old)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_legs_of_a_bracket_belong_to_its_strategy(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    order_id = desk.decide(order_class=OrderClass.BRACKET, take_profit_price_e9=110 * E9, stop_loss_price_e9=90 * E9)
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    order = scripted_venue.by_client_id(order_id)[0]
+    legs = [str(leg["client_order_id"]) for leg in order["legs"]]  # type: ignore[attr-defined]
+    await desk.until(lambda: all(desk.events(leg) for leg in legs))
+    for leg in legs:
+        event = desk.events(leg)[0]
+        assert (event.strategy, event.parent_order_id, event.is_external) == ("test", order["id"], 0)
+
+
+@pytest.mark.parametrize("fault", ["drop", "504", "hidden"])
+@pytest.mark.usefixtures("engine")
+async def test_an_unproven_order_is_asked_for_and_never_sent_again(
+    desk: Desk, scripted_venue: ScriptedVenue, fault: str
+) -> None:
+    scripted_venue.is_mute = True
+    scripted_venue.faults.append(fault)
+    order_id = desk.decide()
+    await desk.until(lambda: "unknown" in desk.kinds(order_id))
+    scripted_venue.hidden.clear()
+    await desk.until(lambda: "resolved" in desk.kinds(order_id))
+    assert desk.status(order_id) == "new"
+    assert len(scripted_venue.posts()) == 1
+
+
+@pytest.mark.usefixtures("engine")
+async def test_absence_is_proven_only_after_the_venue_had_time_to_show_it(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.execution.proof.ABSENT_S_MIN", 0.5)
+    scripted_venue.faults.append("vanish")
+    order_id = desk.decide()
+    await desk.until(lambda: "resolved" in desk.kinds(order_id))
+    queries = [request for request in scripted_venue.requests if order_id in request and request.startswith("GET")]
+    assert len(queries) >= 3
+    assert desk.status(order_id) == "rejected"
+    assert len(scripted_venue.posts()) == 1
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_refusal_is_kept_with_the_venues_words(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    scripted_venue.faults.append((403, {"code": 40310000, "message": "insufficient buying power"}))
+    order_id = desk.decide()
+    await desk.until(lambda: desk.status(order_id) == "rejected")
+    event = desk.events(order_id)[-1]
+    assert (event.venue_code, event.detail) == (40310000, "403 insufficient buying power")
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_duplicate_id_means_that_the_order_exists(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    scripted_venue.is_mute = True
+    writer = desk.writers["orders"]
+    order_id = f"hf-{writer.epoch:x}-{writer.next_seq:x}"
+    scripted_venue.add_order(
+        {"symbol": "IBM", "client_order_id": order_id, "qty": "10", "side": "buy", "type": "limit",
+         "time_in_force": "day", "limit_price": "100"}
+    )  # fmt: skip
+    assert desk.decide() == order_id
+    await desk.until(lambda: desk.status(order_id) == "new")
+    assert "rejected" not in desk.kinds(order_id)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_lost_fill_is_recovered_once(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    order_id = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    order = scripted_venue.by_client_id(order_id)[0]
+    await scripted_venue.fill(order, 4, "99.5", is_lost=True)
+    await scripted_venue.fill(order, 6, "99.6")
+    await desk.until(lambda: len(desk.fills()) == 2)
+    await desk.until(lambda: any(fill.is_recovered for fill in desk.fills()))
+    assert len({fill.execution_id for fill in desk.fills()}) == len(desk.fills()) == 2
+    assert sum(fill.quantity_e9 for fill in desk.fills()) == 10 * E9
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_repeated_fill_counts_once(desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    order_id = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    order = scripted_venue.by_client_id(order_id)[0]
+    more = {"execution_id": "5f8d0b9a-0000-4000-8000-000000000001", "price": "99", "qty": "10", "position_qty": "10"}
+    order |= {"status": "filled", "filled_qty": "10", "filled_avg_price": "99"}
+    await scripted_venue.emit("fill", order, **more)
+    await scripted_venue.emit("fill", order, **more)
+    second = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(second))
+    assert len(desk.fills()) == 1
+
+
+CLOSED_GATES: dict[str, Callable[[Desk], object]] = {
+    "kill_latch": lambda desk: open_latch(desk.settings).trip("tester", "test", clock.now_ns()),
+    "state_halted": lambda desk: desk.set_state(TradingStateCode.HALTED),
+    "state_reducing": lambda desk: desk.set_state(TradingStateCode.REDUCING),
+}
+
+
+@pytest.mark.parametrize("rule", CLOSED_GATES)
+@pytest.mark.usefixtures("engine")
+async def test_nothing_leaves_while_the_gate_is_closed(desk: Desk, scripted_venue: ScriptedVenue, rule: str) -> None:
+    CLOSED_GATES[rule](desk)
+    order_id = desk.decide()
+    await desk.until(lambda: desk.status(order_id) == "withheld")
+    assert desk.events(order_id)[0].rule.label == rule
+    assert not scripted_venue.posts()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"age_ns": 2 * E9}, "approval_stale"),
+        ({"quote_age_ns": 2 * E9}, "quote_stale"),
+        ({"expires_ns": 1}, "intent_expired"),
+        ({"limits_hash": 1}, "limits_changed"),
+        ({"limit_price_e9": 0}, "intent_invalid"),
+        ({"side": Side.SELL, "is_reduction": 1}, "flip_through_zero"),
+    ],
+)
+@pytest.mark.usefixtures("engine")
+async def test_a_decision_that_must_not_leave_names_its_rule(
+    desk: Desk, scripted_venue: ScriptedVenue, fields: dict[str, int], rule: str
+) -> None:
+    order_id = desk.decide(**fields)
+    await desk.until(lambda: desk.status(order_id) == "withheld")
+    assert desk.events(order_id)[0].rule.label == rule
+    assert not scripted_venue.posts()
+
+
+@pytest.mark.usefixtures("engine")
+async def test_entries_stop_within_a_second_of_the_risk_gates_last_heartbeat(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    desk.are_others_alive = False
+    for writer in desk.writers.values():
+        writer.heartbeat(clock.now_ns() - E9 - E9 // 100)
+    order_id = desk.decide()
+    await desk.until(lambda: desk.status(order_id) == "withheld")
+    assert desk.events(order_id)[0].rule.label == "risk_heartbeat"
+    assert not scripted_venue.posts()
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_kill_latch_cancels_entries_and_lets_reductions_pass(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    filled = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(filled))
+    await scripted_venue.fill(scripted_venue.by_client_id(filled)[0], 10, "100")
+    entry = desk.decide()
+    stop = desk.decide(
+        side=Side.SELL, is_reduction=1, order_type=OrderType.STOP, stop_price_e9=90 * E9, quantity_e9=4 * E9
+    )
+    await desk.until(lambda: "accepted" in desk.kinds(entry) and "accepted" in desk.kinds(stop))
+    open_latch(desk.settings).trip("tester", "test", clock.now_ns())
+    await desk.until(lambda: desk.status(entry) == "canceled")
+    exit_id = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=6 * E9)
+    await desk.until(lambda: "accepted" in desk.kinds(exit_id))
+    assert desk.status(stop) == "new"
+    flip = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=1 * E9)
+    await desk.until(lambda: desk.status(flip) == "withheld")
+    assert len(scripted_venue.posts()) == 4
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_gate_closes_while_the_order_stream_is_down_and_opens_again_once_reconciled(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    first = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(first))
+    scripted_venue.subscribed.clear()
+    order = scripted_venue.by_client_id(first)[0]
+    for listener in list(scripted_venue.listeners):
+        await listener.close()
+    await scripted_venue.fill(order, 10, "99", is_lost=True)
+    await asyncio.wait_for(scripted_venue.subscribed.wait(), 10)
+    await desk.until(lambda: len(desk.fills()) == 1)
+    assert desk.fills()[0].is_recovered == 1
+
+    def another_leaves() -> bool:
+        order_id = desk.decide()
+        return len(scripted_venue.posts()) > 1 or not order_id
+
+    await desk.until(another_leaves)
+
+
+@pytest.mark.parametrize("crash", ["answered", "drop", "hang"])
+async def test_a_restart_in_mid_flight_neither_repeats_nor_forgets(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue, crash: str
+) -> None:
+    async with engine_of(settings, is_killed=True):
+        if crash != "answered":
+            scripted_venue.is_mute = True
+            scripted_venue.faults.append(crash)
+        order_id = desk.decide()
+        await desk.until(lambda: scripted_venue.posts() and "submitting" in desk.kinds(order_id))
+        if crash == "answered":
+            await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    scripted_venue.is_mute = False
+    await scripted_venue.fill(scripted_venue.by_client_id(order_id)[0], 4, "99", is_lost=True)
+    stale = desk.decide(age_ns=2 * E9)
+    async with engine_of(settings):
+        await desk.until(lambda: desk.status(order_id) == "partially_filled" and desk.status(stale) == "withheld")
+        await desk.until(desk.fills)
+        fresh = desk.decide()
+        await desk.until(lambda: "accepted" in desk.kinds(fresh))
+    assert len(scripted_venue.by_client_id(order_id)) == 1
+    assert len(scripted_venue.posts()) == 2
+    assert len(desk.fills()) == 1
+    assert desk.fills()[0].is_recovered == 1
+
+
+async def test_orders_and_positions_of_others_are_adopted_and_left_alone(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    manual = {"symbol": "BAC", "client_order_id": "by hand", "qty": "3", "side": "buy", "type": "market"}
+    scripted_venue.add_order(manual | {"time_in_force": "day", "filled_qty": "1", "status": "partially_filled"})
+    own = manual | {"client_order_id": "hf-1-1", "time_in_force": "day"}
+    scripted_venue.add_order(own)
+    scripted_venue.positions["BAC"] = 7
+    async with engine_of(settings):
+        assert [event.kind.label for event in desk.events("by hand")] == ["adopted"]
+        assert desk.events("by hand")[0].is_external == 1
+        assert desk.events("hf-1-1")[0].is_external == 0
+        snapshots = [record for record in desk.written() if type(record).__name__ == "PositionSnapshot"]
+        assert [(snapshot.symbol, snapshot.quantity_e9) for snapshot in snapshots] == [("BAC", 7 * E9)]
+        start = next(record for record in desk.written() if type(record).__name__ == "Reconciled")
+        assert (start.scope.label, start.is_complete, start.orders_adopted) == ("start_up", 1, 2)
+        assert not desk.fills()
+        open_latch(settings).trip("tester", "test", clock.now_ns())
+        await desk.until(lambda: desk.status("hf-1-1") == "canceled")
+    assert desk.status("by hand") == "partially_filled"
+
+
+async def test_stopping_cancels_the_open_entries(settings: Settings, desk: Desk, scripted_venue: ScriptedVenue) -> None:
+    async with engine_of(settings):
+        order_id = desk.decide()
+        await desk.until(lambda: "accepted" in desk.kinds(order_id))
+    assert desk.status(order_id) == "canceled"
+    assert scripted_venue.by_client_id(order_id)[0]["status"] == "canceled"
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_rate_budget_withholds_entries_but_not_cancels(
+    tmp_path: Path, scripted_venue: ScriptedVenue, desk: Desk
+) -> None:
+    scripted_venue.faults.append((429, {"message": "too many requests"}))
+    first = desk.decide()
+    await desk.until(lambda: desk.status(first) == "rejected")
+    assert desk.events(first)[-1].rule.label == "rate_budget"
+    second = desk.decide()
+    await desk.until(lambda: desk.status(second) == "withheld")
+    assert desk.events(second)[0].rule.label == "rate_budget"
+    assert len(scripted_venue.posts()) == 1
