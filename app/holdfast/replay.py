@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast._native import Consumed, JournalName, JournalReader, OrderIntent, Signal
+from holdfast._native import Consumed, JournalName, JournalReader, OrderIntent, RiskReplay, Signal
 from holdfast.errors import OperatingError
 from holdfast.journals import open_reader
 from holdfast.services.signal_bridge import BATCH_RECORDS_MAX, SignalBridge
 from holdfast.settings import Settings
+from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.settings.sessions import load_sessions
 from holdfast.strategies.host import StrategyHost
 from holdfast.strategies.load import add_strategies
@@ -115,6 +116,32 @@ def replay_signals(settings: Settings) -> ReplayResult:
             result.difference = str(difference)
         result.records = comparison.compared
     return result
+
+
+def replay_decisions(settings: Settings) -> ReplayResult:
+    """Judge the recorded intents again and compare the journal `orders`.
+
+    Raises: ConfigError when risk_limits.toml cannot be used; with other limits than the recorded day's it differs.
+    """
+    risk = load_risk_limits(settings)
+    names = ("orders", "market_data", "signals", "executions", "control")
+    readers = {name: open_reader(settings, name, wait_s=0) for name in names}
+    replayed = RiskReplay(
+        risk.limits,
+        list(settings.symbols),
+        risk.calendar,
+        is_venue_time=settings.clock.session_time == "venue",
+        **readers,
+    )
+    difference = replayed.difference
+    if replayed.difference_seq is not None:
+        difference = f"seq {replayed.difference_seq}: {difference}"
+    return ReplayResult(
+        journal="orders",
+        records=replayed.records,
+        inputs=replayed.decisions,
+        difference=difference,
+    )
 
 
 def _replay_process(settings: Settings, comparison: _Comparison) -> int:

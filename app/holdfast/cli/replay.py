@@ -9,7 +9,7 @@ from rich.table import Table
 
 from holdfast import clock
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
-from holdfast.replay import replay_signals
+from holdfast.replay import replay_decisions, replay_signals
 from holdfast.settings import load_settings
 
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
         """Run the recorded inputs through strategies and risk gate again and compare every output."""
         settings = load_settings(config, env=env)
         started_ns = clock.monotonic_ns()
-        results = [replay_signals(settings)]
+        results = [replay_signals(settings), replay_decisions(settings)]
         duration_s = (clock.monotonic_ns() - started_ns) / 1e9
         is_identical = not any(result.difference for result in results)
         if json_output:

@@ -1,0 +1,168 @@
+"""The native risk loop on real journals: what it writes, how it starts again, and that a replay gives the same bytes."""
+
+import time
+
+from fix_risk import E9, Follower, RiskBench, intent, limits, quote
+
+from holdfast._native import (
+    Consumed,
+    Decision,
+    Fill,
+    IntentAction,
+    JournalName,
+    OrderEvent,
+    OrderEventKind,
+    OrderIntent,
+    OrderStatus,
+    Reason,
+    Reset,
+    Side,
+    StrategySwitch,
+    TradingState,
+    TradingStateCode,
+    Trip,
+    Verdict,
+)
+
+
+def is_state(state: TradingStateCode) -> object:
+    return lambda record: isinstance(record, TradingState) and record.state == state
+
+
+def test_an_intent_becomes_a_decision_that_names_its_cause_and_its_origin(risk_bench: RiskBench) -> None:
+    risk_bench.reconcile()
+    with risk_bench.running() as loop:
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        risk_bench.write("market_data", quote())
+        seq = risk_bench.write("signals", intent(7), origin_ns=12345)
+        decision = orders.decision(seq)
+        mark = orders.seen[-2]
+    assert (decision.verdict, decision.rule, decision.quantity_e9) == (Verdict.APPROVED, Reason.NONE, 7 * E9)
+    assert (decision.cause_journal, decision.cause_seq, decision.origin_ns) == (JournalName.SIGNALS, seq, 12345)
+    assert decision.limits_hash == risk_bench.limits.hash
+    assert decision.client_order_id.startswith("hf-")
+    assert decision.client_order_id.endswith(f"-{decision.seq:x}")
+    assert isinstance(mark, Consumed)
+    assert (mark.market_data_seq, mark.signals_seq) == (1, seq)
+    assert loop.approved == 1
+    assert sum(count for _, count in loop.check_ns()[0]) == 1
+
+
+def test_nothing_enters_before_the_running_execution_engine_has_reconciled(risk_bench: RiskBench) -> None:
+    with risk_bench.running() as loop:
+        orders = Follower(risk_bench.reader("orders"))
+        risk_bench.write("market_data", quote())
+        denied = orders.decision(risk_bench.write("signals", intent()))
+        risk_bench.reconcile()
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        risk_bench.write("market_data", quote())
+        approved = orders.decision(risk_bench.write("signals", intent(2)))
+    assert (denied.verdict, denied.rule) == (Verdict.DENIED, Reason.NOT_RECONCILED)
+    assert approved.verdict == Verdict.APPROVED
+    assert dict(loop.denied()) == {Reason.NOT_RECONCILED: 1}
+
+
+def test_a_reconciliation_of_an_earlier_execution_engine_does_not_count(risk_bench: RiskBench) -> None:
+    risk_bench.reconcile()
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        risk_bench.restart_writer("executions")
+        state = orders.until(is_state(TradingStateCode.REDUCING))
+        assert isinstance(state, TradingState)
+        assert state.rule == Reason.NOT_RECONCILED
+        risk_bench.reconcile()
+        orders.until(is_state(TradingStateCode.ACTIVE))
+
+
+def test_the_latch_halts_entries_and_only_its_reset_lets_them_go_on(risk_bench: RiskBench) -> None:
+    risk_bench.reconcile()
+    latch = risk_bench.latch()
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        latch.trip("desk", "test", time.time_ns())
+        halted = orders.until(is_state(TradingStateCode.HALTED))
+        risk_bench.write("market_data", quote())
+        denied = orders.decision(risk_bench.write("signals", intent()))
+        cancel = OrderIntent(strategy="test", symbol="IBM", action=IntentAction.CANCEL, target_client_order_id="hf-1-1")
+        cancelled = orders.decision(risk_bench.write("signals", cancel))
+    assert isinstance(halted, TradingState)
+    assert halted.rule == Reason.KILL_LATCH
+    assert halted.detail.endswith("by desk: test")
+    assert denied.rule == Reason.KILL_LATCH
+    assert cancelled.verdict == Verdict.APPROVED
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        assert latch.is_set
+        latch.reset("desk", "over", time.time_ns())
+        orders.until(lambda record: isinstance(record, TradingState) and record.detail.endswith("by desk: over"))
+
+
+def test_a_restart_still_counts_what_was_approved_and_denies_left_over_intents(risk_bench: RiskBench) -> None:
+    risk_bench.limits = limits(position_quantity_max_e9=10 * E9)
+    risk_bench.reconcile()
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        risk_bench.write("market_data", quote())
+        assert orders.decision(risk_bench.write("signals", intent(7))).verdict == Verdict.APPROVED
+    left_over = risk_bench.write("signals", intent(1))
+    with risk_bench.running():
+        assert orders.decision(left_over).rule == Reason.STALE_START
+        risk_bench.write("market_data", quote())
+        fourth = orders.decision(risk_bench.write("signals", intent(4)))
+        third = orders.decision(risk_bench.write("signals", intent(3)))
+    assert (fourth.rule, fourth.limit_e9, fourth.value_e9) == (Reason.POSITION_QUANTITY, 10 * E9, 11 * E9)
+    assert third.verdict == Verdict.APPROVED
+    ids = [record.client_order_id for record in orders.seen if isinstance(record, Decision) and record.client_order_id]
+    assert len(set(ids)) == len(ids) == 2
+
+
+def test_a_replay_of_three_lives_gives_the_same_bytes_and_finds_a_change(risk_bench: RiskBench) -> None:
+    risk_bench.reconcile()
+    orders = None
+    for life in range(3):
+        with risk_bench.running():
+            orders = orders or Follower(risk_bench.reader("orders"))
+            orders.until(is_state(TradingStateCode.ACTIVE))
+            for step in range(20):
+                _trade(risk_bench, orders, step + 20 * life)
+    replayed = risk_bench.replay()
+    assert (replayed.difference, replayed.difference_seq) == ("", None)
+    assert replayed.decisions == 60
+    risk_bench.limits = limits(order_quantity_max_e9=3 * E9)
+    assert risk_bench.replay().difference_seq is not None
+
+
+def _trade(bench: RiskBench, orders: Follower, step: int) -> None:
+    """One step of a busy day: quotes, intents, fills, operators."""
+    bench.write("market_data", quote(100 + step % 3, ts_event_ns=step))
+    side = Side.SELL if step % 4 == 3 else Side.BUY
+    decision = orders.decision(bench.write("signals", intent(1 + step % 5, side=side, limit=100 + step % 3)))
+    if decision.verdict == Verdict.APPROVED:
+        order = {"client_order_id": decision.client_order_id, "symbol": "IBM", "side": side, "strategy": "test"}
+        filled = OrderEvent(
+            kind=OrderEventKind.UPDATED,
+            status=OrderStatus.FILLED,
+            quantity_e9=decision.quantity_e9,
+            filled_quantity_e9=decision.quantity_e9,
+            venue_order_id=f"{step + 1:032x}",
+            **order,
+        )
+        fill = Fill(
+            execution_id=f"{step + 1:032x}",
+            quantity_e9=decision.quantity_e9,
+            price_e9=decision.limit_price_e9,
+            ts_event_ns=step,
+            **order,
+        )
+        bench.write("executions", filled)
+        bench.write("executions", fill)
+    if step % 7 == 0:
+        bench.write("control", Trip(operator="desk", reason="test"))
+    if step % 7 == 1:
+        bench.write("control", Reset(operator="desk", reason="over"))
+    if step % 11 == 0:
+        bench.write("control", StrategySwitch(operator="desk", reason="test", strategy="other", is_enabled=0))
