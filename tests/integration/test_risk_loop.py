@@ -1,9 +1,9 @@
 """The native risk loop on real journals: what it writes, how it starts again, and that a replay gives the same bytes."""
 
 import time
+from collections.abc import Callable
 
 from fix_risk import E9, Follower, RiskBench, intent, limits, quote
-
 from holdfast._native import (
     Consumed,
     Decision,
@@ -25,7 +25,7 @@ from holdfast._native import (
 )
 
 
-def is_state(state: TradingStateCode) -> object:
+def is_state(state: TradingStateCode) -> Callable[[object], bool]:
     return lambda record: isinstance(record, TradingState) and record.state == state
 
 
@@ -142,21 +142,24 @@ def _trade(bench: RiskBench, orders: Follower, step: int) -> None:
     side = Side.SELL if step % 4 == 3 else Side.BUY
     decision = orders.decision(bench.write("signals", intent(1 + step % 5, side=side, limit=100 + step % 3)))
     if decision.verdict == Verdict.APPROVED:
-        order = {"client_order_id": decision.client_order_id, "symbol": "IBM", "side": side, "strategy": "test"}
         filled = OrderEvent(
+            client_order_id=decision.client_order_id,
+            venue_order_id=f"{step + 1:032x}",
+            symbol="IBM",
             kind=OrderEventKind.UPDATED,
             status=OrderStatus.FILLED,
+            side=side,
             quantity_e9=decision.quantity_e9,
             filled_quantity_e9=decision.quantity_e9,
-            venue_order_id=f"{step + 1:032x}",
-            **order,
         )
         fill = Fill(
             execution_id=f"{step + 1:032x}",
+            client_order_id=decision.client_order_id,
+            symbol="IBM",
+            side=side,
             quantity_e9=decision.quantity_e9,
             price_e9=decision.limit_price_e9,
             ts_event_ns=step,
-            **order,
         )
         bench.write("executions", filled)
         bench.write("executions", fill)
