@@ -15,7 +15,12 @@ KEYS = {
     "ALPACA_API_SECRET": "word-that-is-secret",
     "DATABASE_URL": "postgresql://holdfast:password-that-is-secret@127.0.0.1:1/holdfast",
 }
-ENVIRONMENTS = {"system.json": "", "system.staging.json": "staging", "system.production.json": "production"}
+ENVIRONMENTS = {
+    "system.json": "",
+    "system.staging.json": "staging",
+    "system.production.json": "production",
+    "risk_limits.toml": "production",
+}
 
 
 def mutated(text: str, at: int, character: str, kind: str) -> str:
@@ -25,7 +30,7 @@ def mutated(text: str, at: int, character: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-@settings(max_examples=350, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data(), character=st.characters(codec="utf-8"), kind=st.sampled_from(["replace", "insert", "delete"]))
 def test_mistake_of_one_character_never_ends_in_a_traceback(
     tmp_path: Path, name: str, draw: st.DataObject, character: str, kind: str

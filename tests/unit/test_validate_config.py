@@ -75,6 +75,24 @@ def test_unreachable_venue_is_named_and_is_no_configuration_error(tmp_path: Path
     assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e30", '"5"', "true"])
+def test_risk_limit_without_bounds_is_refused(tmp_path: Path, value: str) -> None:
+    config = copy_with(tmp_path)
+    file = config / "risk_limits.toml"
+    file.write_text(file.read_text().replace("notional_max_usd = 10000\n", f"notional_max_usd = {value}\n", 1))
+    failed = [check for check in validate(config, KEYS, env="", is_offline=True) if check.is_ok is False]
+    assert [check.name for check in failed] == ["risk_limits.toml is valid"]
+    assert "order.notional_max_usd" in failed[0].detail
+
+
+def test_risk_limit_by_variable_is_checked_too() -> None:
+    failed = [
+        c for c in validate(SHIPPED, KEYS | {"MAX_DAILY_LOSS": "-5"}, env="", is_offline=True) if c.is_ok is False
+    ]
+    assert [check.name for check in failed] == ["Environment variables are valid"]
+    assert "MAX_DAILY_LOSS" in failed[0].detail
+
+
 def test_unknown_key_exits_78_with_file_and_key(tmp_path: Path) -> None:
     config = copy_with(tmp_path, symbolz=["IBM"])
     command = [sys.executable, "-m", "holdfast", "validate-config", "--config", str(config), "--offline"]

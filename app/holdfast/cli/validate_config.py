@@ -6,7 +6,7 @@ import os
 import ssl
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -17,9 +17,11 @@ import typer
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.errors import EXIT_CONFIG, ConfigError
 from holdfast.settings import Settings, load_settings
+from holdfast.settings.risk_limits import load_risk_limits
 
 CONNECT_TIMEOUT_S = 5
 HTTPS_PORT = 443
+VARIABLES = "Environment variables are valid"
 REACHABLE = "All services are reachable"
 # Credentials without which an environment does not start.
 CREDENTIALS_NEEDED = {
@@ -45,16 +47,25 @@ def validate(config_dir: Path, environment: Mapping[str, str], *, env: str, is_o
     try:
         settings = load_settings(config_dir, environment=environment, env=env)
     except ConfigError as error:
-        is_environment = error.file == "environment"
-        names = [f"{file} is valid", "Environment variables are valid"]
-        failed = Check(names[is_environment], is_ok=False, detail=str(error))
-        return [Check(names[0], is_ok=True), failed] if is_environment else [failed]
-    checks = [Check(f"{file} is valid", is_ok=True), Check("Environment variables are valid", is_ok=True)]
+        failed = Check(f"{file} is valid", is_ok=False, detail=str(error))
+        return [replace(failed, name=VARIABLES)] if _is_variable(error) else [failed]
+    checks = [Check(f"{file} is valid", is_ok=True)]
+    try:
+        load_risk_limits(settings)
+    except ConfigError as error:
+        failed = Check("risk_limits.toml is valid", is_ok=False, detail=str(error))
+        checks.append(replace(failed, name=VARIABLES) if _is_variable(error) else failed)
+    else:
+        checks += [Check("risk_limits.toml is valid", is_ok=True), Check(VARIABLES, is_ok=True)]
     checks.append(_check("Files that it names are there", lambda: _check_files(settings)))
     checks.append(_check("API credentials are configured", lambda: _check_credentials(settings, environment)))
     if is_offline:
         return [*checks, Check(REACHABLE, is_ok=None, detail="not checked: --offline")]
     return [*checks, *asyncio.run(_check_reachable(settings))]
+
+
+def _is_variable(error: ConfigError) -> bool:
+    return error.file.startswith("environment")
 
 
 def _check(name: str, check: Callable[[], None]) -> Check:
