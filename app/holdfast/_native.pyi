@@ -952,6 +952,8 @@ class JournalReader:
         """Return whole records, headers included, as they stand in the journal: about `bytes_max`, at least one."""
     def seek(self, seq: int) -> None:
         """Move so that `seq` is read next; 0 means the oldest retained."""
+    def seek_end(self) -> None:
+        """Move behind the newest record: what is read next is what comes from now on."""
     def close(self) -> None:
         """Let go of the journal."""
     def __enter__(self) -> Self: ...

@@ -78,3 +78,8 @@ RECONCILIATIONS = Counter(
     ["scope", "outcome"],
 )
 RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full disk kept out of the executions journal")
+
+# relay
+RELAY_CLIENTS = Gauge("holdfast_relay_clients", "Clients that read a journal through the relay", ["journal"])
+RELAY_SENT_BYTES = Counter("holdfast_relay_sent_bytes_total", "Bytes of records sent by the relay", ["journal"])
+RELAY_MIRROR_LAG = Gauge("holdfast_relay_mirror_lag_records", "Records that a mirror has yet to get", ["journal"])

@@ -450,6 +450,11 @@ impl JournalReader {
         self.reader_mut()?.seek(seq).map_err(to_exception)
     }
 
+    /// Moves behind the newest record: what is read next is what comes from now on.
+    fn seek_end(&mut self) -> PyResult<()> {
+        self.reader_mut()?.seek_end().map_err(to_exception)
+    }
+
     /// Lets go of the journal.
     fn close(&mut self) {
         self.reader = None;

@@ -86,18 +86,43 @@ impl Reader {
         let Some(&first_seq) = firsts.iter().rev().find(|&&first| first <= seq) else {
             return Err(self.pruned(seq));
         };
-        let segment = Arc::new(Segment::open(&self.directory, first_seq)?.ok_or_else(|| self.pruned(seq))?);
+        let mut segment = Segment::open(&self.directory, first_seq)?.ok_or_else(|| self.pruned(seq))?;
         let (mut offset, mut next_seq) = (0, first_seq);
         while next_seq < seq {
             match segment.examine::<false>(offset, next_seq) {
-                Found::Record(header, _) => offset += header.length as usize,
-                Found::Empty | Found::End => return Err(self.ahead(seq, next_seq - 1)),
+                Found::Record(header, _) => {
+                    offset += header.length as usize;
+                    next_seq += 1;
+                }
+                // The writer began another segment after the listing.
+                Found::End => {
+                    let next = Segment::open(&self.directory, next_seq)?;
+                    (segment, offset) = (next.ok_or_else(|| self.ahead(seq, next_seq - 1))?, 0);
+                }
+                Found::Empty => return Err(self.ahead(seq, next_seq - 1)),
                 Found::Bad(what) => return Err(segment.corrupt(offset, next_seq, what)),
             }
-            next_seq += 1;
         }
-        (self.segment, self.offset, self.next_seq, self.released) = (segment, offset, next_seq, offset);
+        (self.segment, self.offset, self.next_seq, self.released) = (Arc::new(segment), offset, next_seq, offset);
         Ok(())
+    }
+
+    /// Moves behind the newest record: what is read next is what comes from now on.
+    pub fn seek_end(&mut self) -> Result<()> {
+        loop {
+            match self.segment.examine::<false>(self.offset, self.next_seq) {
+                Found::Record(header, _) => {
+                    self.offset += header.length as usize;
+                    self.next_seq += 1;
+                }
+                Found::Empty => return Ok(()),
+                Found::End => match segment::list(&self.directory)?.last() {
+                    Some(&newest) if newest > self.next_seq => self.seek(newest)?,
+                    _ => drop(self.advance_segment()?),
+                },
+                Found::Bad(what) => return Err(self.segment.corrupt(self.offset, self.next_seq, what)),
+            }
+        }
     }
 
     /// The next record, its checksum verified; nothing while there is none. Never blocks.

@@ -14,6 +14,7 @@ enum Step {
     AppendDecisions(u8),
     Read(u8),
     Seek(u16),
+    SeekEnd,
     Reopen,
     Tear(Vec<u8>),
     Mirror,
@@ -25,6 +26,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..12_u8).prop_map(Step::AppendDecisions),
         4 => (1..90_u8).prop_map(Step::Read),
         2 => any::<u16>().prop_map(Step::Seek),
+        1 => Just(Step::SeekEnd),
         1 => Just(Step::Reopen),
         2 => prop::collection::vec(any::<u8>(), 5..200).prop_map(Step::Tear),
         1 => Just(Step::Mirror),
@@ -172,6 +174,10 @@ proptest! {
                         }
                         Err(error) => prop_assert!(false, "{}", error),
                     }
+                }
+                Step::SeekEnd => {
+                    reader.seek_end().expect("seeks");
+                    prop_assert_eq!(reader.next_seq(), model.len() as u64 + 1);
                 }
                 Step::Reopen => drop(writer.take()),
                 Step::Tear(garbage) => {
