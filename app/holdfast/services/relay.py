@@ -347,7 +347,9 @@ class Mirror:
             beating = asyncio.create_task(self._beat(socket))
             while True:
                 try:
-                    parts = await asyncio.wait_for(socket.recv_multipart(), SERVER_SILENCE_S)
+                    # Not wait_for: in Python 3.11 it can swallow a cancellation that meets an arriving message.
+                    async with asyncio.timeout(SERVER_SILENCE_S):
+                        parts = await socket.recv_multipart()
                 except TimeoutError:
                     raise RetryLater(f"nothing heard from {self._endpoint} for {SERVER_SILENCE_S:g} s") from None
                 await self._take(socket, parts)
@@ -367,7 +369,8 @@ class Mirror:
     async def _send(self, socket: zmq.asyncio.Socket, *parts: bytes) -> None:
         # With IMMEDIATE a message waits for a finished handshake: no connection, no send.
         try:
-            await asyncio.wait_for(socket.send_multipart(parts), SERVER_SILENCE_S)
+            async with asyncio.timeout(SERVER_SILENCE_S):
+                await socket.send_multipart(parts)
         except TimeoutError:
             raise RetryLater(f"no connection to {self._endpoint}") from None
 
