@@ -15,7 +15,6 @@ BANNED_WORDS = {
     "ticks": "quotes or trades",
     "candle": "bar",
     "candles": "bars",
-    "holding": "position",
     "holdings": "positions",
     "timestamp": "ts_event_ns or ts_recv_ns",
     "timestamps": "ts_event_ns or ts_recv_ns",
