@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,7 +128,7 @@ class RiskBench:
         directory = self.state / "orders"
         directory.mkdir(exist_ok=True)
         writer = JournalWriter(str(directory), JournalName.ORDERS, now_ns=time.time_ns(), segment_bytes=1 << 20)
-        inputs = {name: self.reader(name) for name in INPUTS}
+        inputs: dict[str, Any] = {name: self.reader(name) for name in INPUTS}
         loop = RiskLoop(
             self.limits,
             self.symbols,
@@ -148,7 +148,7 @@ class RiskBench:
 
     def replay(self) -> RiskReplay:
         """Judge again everything that was recorded."""
-        readers = {name: self.reader(name) for name in ("orders", *INPUTS)}
+        readers: dict[str, Any] = {name: self.reader(name) for name in ("orders", *INPUTS)}
         return RiskReplay(self.limits, self.symbols, self.calendar(), **readers)
 
     def restart_writer(self, name: str) -> None:

@@ -1070,9 +1070,7 @@ class RiskGate:
         self, intent: OrderIntent, *, intent_seq: int, client_order_id: str, now_ns: int, session_ns: int
     ) -> Decision:
         """Judge an intent and count it if it is approved."""
-    def broken_rule(
-        self, intent: OrderIntent, *, now_ns: int, session_ns: int
-    ) -> tuple[Reason, int, int] | None:
+    def broken_rule(self, intent: OrderIntent, *, now_ns: int, session_ns: int) -> tuple[Reason, int, int] | None:
         """Return the rule that an intent breaks with its limit and value, or None; changes nothing."""
     def advance(self, *, now_ns: int, session_ns: int) -> list[BreakerTripped]:
         """Begin a session day, end cool-downs, trip breakers; return a record for each that tripped."""

@@ -1,4 +1,4 @@
-"""The native risk loop on real journals: what it writes, how it starts again, and that a replay gives the same bytes."""
+"""The native risk loop on real journals: what it writes, how it starts again, that a replay gives the same bytes."""
 
 import time
 from collections.abc import Callable
