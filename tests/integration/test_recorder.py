@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from fix_journals import Day, make_settings
 from holdfast import _native as native
 from holdfast.errors import OperatingError
 from holdfast.services.recorder import Recorder
@@ -23,6 +22,7 @@ from holdfast.store import connection as store_connection
 from holdfast.store.audit import first_broken_link
 from holdfast.store.batch import Batch
 from holdfast.store.embedded import EmbeddedPostgres
+from trading_day import Day, make_settings
 
 WAIT_S = 20.0
 
