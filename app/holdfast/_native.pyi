@@ -811,6 +811,11 @@ def encode_order_request(decision: Decision, head: bytes) -> bytes:
     Raises: ValueError for what is not approved or cannot be written.
     """
 
+def submitting_event(decision: Decision, ts_event_ns: int, replaces_order_id: str) -> OrderEvent:
+    """Return the SUBMITTING event of an approved decision; `replaces_order_id` is empty for new orders.
+
+    Raises: ValueError for what is not approved.
+    """
 def encode_replace_request(decision: Decision, venue_order_id: str, head: bytes) -> bytes:
     """Return the bytes of `PATCH /v2/orders/{venue_order_id}` for an approved replacement.
 

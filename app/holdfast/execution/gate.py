@@ -1,6 +1,5 @@
 """The last-instant gate: what must hold in the moment an exposure-increasing byte leaves."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,11 +81,17 @@ class Gate:
     is_reconcile_fresh: bool = False
     is_venue_open: bool = False
     venue_close_ns: int = 0
+    _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
+
+    def look(self) -> None:
+        """Look at what changes rarely and is slow to read: the latch's file and the peers' releases. Call it often."""
+        self._closed_by_page = self._closed_by_file() or self._closed_by_release()
 
     def closed(self, decision: Decision, now_ns: int) -> Closed | None:
         """Return why an entry must not leave now, or None."""
         return (
             self.closed_by_operator()
+            or self._closed_by_page
             or self._closed_by_peers(now_ns)
             or self._closed_by_age(decision, now_ns)
             or self._closed_by_session(decision, now_ns)
@@ -96,12 +101,22 @@ class Gate:
         """Return whether the kill latch or the trading state stops all entries."""
         if self.latch.is_set:
             return Closed(Reason.KILL_LATCH, "set")
-        if not self.latch.is_linked:
-            return Closed(Reason.KILL_LATCH, "its file was replaced or removed")
         if self.state is TradingStateCode.REDUCING:
             return Closed(Reason.STATE_REDUCING, "")
         if self.state is not TradingStateCode.ACTIVE:
             return Closed(Reason.STATE_HALTED, self.state.label or "no trading state yet")
+        return None
+
+    def _closed_by_file(self) -> Closed | None:
+        return None if self.latch.is_linked else Closed(Reason.KILL_LATCH, "its file was replaced or removed")
+
+    def _closed_by_release(self) -> Closed | None:
+        for name in NEEDED_JOURNALS:
+            page = self.pages.get(name)
+            if page is None:
+                return Closed(Reason.RISK_HEARTBEAT if name == "orders" else Reason.STREAM_DOWN, f"no journal {name}")
+            if page.build_hash != self.build_hash or page.config_hash != self.config_hash:
+                return Closed(Reason.RELEASE_MIXED, name)
         return None
 
     def _closed_by_peers(self, now_ns: int) -> Closed | None:
@@ -109,17 +124,8 @@ class Gate:
             return Closed(Reason.STREAM_DOWN, "order updates")
         if not self.is_reconcile_fresh or self.reconciled_session != self.stream.session:
             return Closed(Reason.NOT_RECONCILED, f"stream session {self.stream.session}")
-        for name in NEEDED_JOURNALS:
-            page = self.pages.get(name)
-            if page is None:
-                return Closed(Reason.RISK_HEARTBEAT if name == "orders" else Reason.STREAM_DOWN, f"no journal {name}")
-            if page.build_hash != self.build_hash or page.config_hash != self.config_hash:
-                return Closed(Reason.RELEASE_MIXED, name)
-        return self._closed_by_heartbeat(now_ns, self.pages)
-
-    def _closed_by_heartbeat(self, now_ns: int, pages: Mapping[str, HeaderPage]) -> Closed | None:
         for name, rule in (("orders", Reason.RISK_HEARTBEAT), ("market_data", Reason.QUOTE_STALE)):
-            age_ns = now_ns - pages[name].heartbeat_ns
+            age_ns = now_ns - self.pages[name].heartbeat_ns
             if not -HEARTBEAT_AGE_NS_MAX <= age_ns <= HEARTBEAT_AGE_NS_MAX:
                 return Closed(rule, f"heartbeat of {name} age_ms={age_ns // 1_000_000}")
         return None

@@ -82,7 +82,7 @@ class Ledger:
         count = 0
         while records := reader.read(READ_BATCH):
             for record in records:
-                self._remember(record, ts_ns=record.ts_ns, origin_ns=record.origin_ns)
+                self.remember(record, ts_ns=record.ts_ns, origin_ns=record.origin_ns)
             count += len(records)
         return count
 
@@ -90,10 +90,17 @@ class Ledger:
         """Journal a record and apply it; False, with nothing applied, when the journal has no room."""
         origin = origin or Origin()
         stamp_ns = ts_ns or clock.now_ns()
+        if not self.append(record, origin=origin, ts_ns=stamp_ns):
+            return False
+        self.remember(record, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
+        return True
+
+    def append(self, record: "Record", *, origin: Origin, ts_ns: int) -> bool:
+        """Journal a record that the caller hands to `remember` next; False when the journal has no room."""
         try:
             self.writer.append(
                 record,
-                ts_ns=stamp_ns,
+                ts_ns=ts_ns,
                 cause_journal=JournalName.ORDERS if origin.decision_seq else JournalName.NONE,
                 cause_seq=origin.decision_seq,
                 origin_ns=origin.origin_ns,
@@ -102,8 +109,25 @@ class Ledger:
             self.records_lost += 1
             log.error("record_not_journaled", kind=type(record).__name__, detail=str(error))  # noqa: TRY400
             return False
-        self._remember(record, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
         return True
+
+    def remember(self, record: "Record", *, ts_ns: int, origin_ns: int) -> None:
+        """Apply a journaled record to the state."""
+        order = self.orders.apply(record)
+        self.positions.apply(record)
+        if isinstance(record, OrderEvent):
+            self._remember_event(record, ts_ns=ts_ns, origin_ns=origin_ns)
+        elif isinstance(record, Fill):
+            self._executions.add(record.execution_id)
+            self.fills_count += 1
+            self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
+            self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
+        elif isinstance(record, Consumed):
+            self.consumed_orders_seq = record.orders_seq
+        elif isinstance(record, Reconciled):
+            self.is_started_before |= record.scope is ReconcileScope.START_UP and bool(record.is_complete)
+        if order is not None:
+            self.on_order(order)
 
     def origin(self, client_order_id: str) -> Origin:
         """Return where an order came from; all zero for orders that are not ours."""
@@ -131,11 +155,9 @@ class Ledger:
         rule: Reason = Reason.NONE,
         detail: str = "",
         venue_code: int = 0,
-        replaces_order_id: str = "",
-        ts_ns: int = 0,
     ) -> bool:
-        """Journal a step of an order of which only the decision is known. `ts_ns` stamps it, now by default."""
-        stamp_ns = ts_ns or clock.now_ns()
+        """Journal a step of an order of which only the decision is known."""
+        stamp_ns = clock.now_ns()
         event = OrderEvent(
             client_order_id=decision.client_order_id,
             strategy=decision.strategy,
@@ -149,7 +171,6 @@ class Ledger:
             limit_price_e9=decision.limit_price_e9,
             stop_price_e9=decision.stop_price_e9,
             venue_code=venue_code,
-            replaces_order_id=replaces_order_id,
             rule=rule,
             kind=kind,
             status=status,
@@ -299,23 +320,6 @@ class Ledger:
             return fill.position_quantity_e9
         sign = -1 if fill.side is Side.SELL else 1
         return self.position_e9(fill.symbol) + sign * fill.quantity_e9
-
-    def _remember(self, record: "Record", *, ts_ns: int, origin_ns: int) -> None:
-        order = self.orders.apply(record)
-        self.positions.apply(record)
-        if isinstance(record, OrderEvent):
-            self._remember_event(record, ts_ns=ts_ns, origin_ns=origin_ns)
-        elif isinstance(record, Fill):
-            self._executions.add(record.execution_id)
-            self.fills_count += 1
-            self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
-            self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
-        elif isinstance(record, Consumed):
-            self.consumed_orders_seq = record.orders_seq
-        elif isinstance(record, Reconciled):
-            self.is_started_before |= record.scope is ReconcileScope.START_UP and bool(record.is_complete)
-        if order is not None:
-            self.on_order(order)
 
     def _remember_event(self, event: OrderEvent, *, ts_ns: int, origin_ns: int) -> None:
         client_order_id = event.client_order_id

@@ -16,10 +16,11 @@ from holdfast._native import (
     Verdict,
     encode_order_request,
     encode_replace_request,
+    submitting_event,
 )
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.gate import APPROVAL_AGE_NS_MAX, Closed, Gate, flips
-from holdfast.execution.ledger import Ledger
+from holdfast.execution.ledger import Ledger, origin_of
 from holdfast.execution.proof import is_unproven, prove
 from holdfast.execution.rate_budget import RateBudget
 from holdfast.logs import get_logger
@@ -202,18 +203,19 @@ class Sender:
             self.gateway.entries.give_back(line)
             self._withhold(decision, Closed(Reason.RATE_BUDGET, "entries of this minute"))
             return
-        is_journaled = self.ledger.decision_event(
-            decision, OrderEventKind.SUBMITTING, OrderStatus.SUBMITTING, replaces_order_id=target_id
-        )
-        if not is_journaled:
+        origin = origin_of(decision)
+        stamp_ns = clock.now_ns()
+        event = submitting_event(decision, stamp_ns, target_id)
+        if not self.ledger.append(event, origin=origin, ts_ns=stamp_ns):
             self.gateway.entries.give_back(line)
             metrics.ORDERS.labels(outcome="not_journaled").inc()
             return
         answer = line.send(request, timeout_s=ANSWER_TIMEOUT_S)
         sent_ns = clock.now_ns()
+        self.ledger.remember(event, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
+        self.ledger.orders.apply(decision)
         if decision.origin_ns:
             metrics.TICK_TO_WIRE.observe((sent_ns - decision.origin_ns) / NS_PER_S)
-        self.ledger.orders.apply(decision)
         if decision.action is IntentAction.REPLACE:
             self._note_replace(decision)
         if decision.order_class not in (OrderClass.NONE, OrderClass.SIMPLE):

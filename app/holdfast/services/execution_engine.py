@@ -149,6 +149,7 @@ class Engine:
         """Ten times a second: heartbeat, kill latch, facts of the gate, figures."""
         while True:
             self.ledger.writer.heartbeat(clock.now_ns())
+            self.gate.look()
             self._watch_halt()
             if self._deferred and not self.sender.bracket_answers_awaited:
                 deferred, self._deferred = self._deferred, []
@@ -193,6 +194,7 @@ class Engine:
         assert orders is not None
         await self._is_started.wait()
         self._resume_orders(orders)
+        self.gate.look()
         eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         notifier = JournalNotifier([orders], eventfd)
         loop = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
 //! Approved decisions as request bytes.
 
-use crate::records::Decision;
-use holdfast_orders::{Approved, EncodeError, encode_new, encode_replace};
-use holdfast_records::Uuid;
+use crate::records::{Decision, to_python};
+use holdfast_orders::{Approved, EncodeError, encode_new, encode_replace, submitting};
+use holdfast_records::{AnyRecord, Header, Uuid};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -38,7 +38,22 @@ fn encode_replace_request<'py>(
     Ok(PyBytes::new(py, &out))
 }
 
+/// The SUBMITTING event of an approved decision: what must be journaled before its request leaves.
+#[pyfunction]
+fn submitting_event(
+    py: Python<'_>,
+    decision: &Decision,
+    ts_event_ns: i64,
+    replaces_order_id: &str,
+) -> PyResult<Py<PyAny>> {
+    let replaces = Uuid::parse(replaces_order_id)
+        .ok_or_else(|| PyValueError::new_err("replaces_order_id: expected a UUID or nothing"))?;
+    let event = submitting(approved(decision)?, decision.header.seq, ts_event_ns, replaces);
+    to_python(py, Header::default(), AnyRecord::OrderEvent(&event))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_order_request, module)?)?;
-    module.add_function(wrap_pyfunction!(encode_replace_request, module)?)
+    module.add_function(wrap_pyfunction!(encode_replace_request, module)?)?;
+    module.add_function(wrap_pyfunction!(submitting_event, module)?)
 }

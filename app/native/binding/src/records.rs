@@ -82,7 +82,7 @@ macro_rules! define_classes {
             #[pyclass(frozen, module = "holdfast._native")]
             pub(crate) struct $name {
                 pub(crate) record: records::$name,
-                header: Header,
+                pub(crate) header: Header,
             }
 
             #[allow(clippy::wrong_self_convention, reason = "fields are named for what they hold, such as from_ns")]

@@ -18,6 +18,11 @@ impl<'a> Approved<'a> {
     pub fn new(decision: &'a Decision) -> Option<Self> {
         (decision.verdict == Verdict::APPROVED && !decision.client_order_id.is_empty()).then_some(Self(decision))
     }
+
+    /// The decision.
+    pub fn decision(self) -> &'a Decision {
+        self.0
+    }
 }
 
 /// Why a decision cannot be written as a request.

@@ -8,6 +8,7 @@ mod encode;
 mod order;
 mod position;
 mod status;
+mod submitting;
 mod table;
 
 pub use book::{PositionBook, SymbolPosition};
@@ -16,4 +17,5 @@ pub use encode::{Approved, EncodeError, HEAD_BYTES_MAX, encode_new, encode_repla
 pub use order::Order;
 pub use position::{FillEffect, Position, half_even_quotient};
 pub use status::is_terminal;
+pub use submitting::submitting;
 pub use table::{Applied, OrderTable};
