@@ -19,10 +19,12 @@ import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 
+from holdfast._native import JournalName
 from holdfast.errors import ConfigError
 
 ALLOWED_FILE = "allowed.json"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,30}")
+JOURNALS = tuple(name.label for name in JournalName.values() if name)
 KEY_CHARACTERS = 40
 MESSAGE_BYTES_MAX = 1024 * 1024
 HEARTBEAT_INTERVAL_MS = 1_000
