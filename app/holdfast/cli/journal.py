@@ -163,9 +163,11 @@ def _add_ls(group: typer.Typer) -> None:
         if as_json:
             typer.echo(json.dumps({"journals": rows}))
             return
-        table = Table(*(key.replace("_", " ") for key in rows[0]))
+        table = Table("journal", "first", "last", "segments", "MiB", "heartbeat")
         for row in rows:
-            table.add_row(*("never" if value is None else str(value) for value in row.values()))
+            age = "never" if row["heartbeat_age_s"] is None else f"{row['heartbeat_age_s']:.1f} s ago"
+            numbers = (row["first_seq"], row["last_seq"], row["segments"], row["bytes"] // 2**20)
+            table.add_row(row["journal"], *map(str, numbers), age)
         Console().print(table)
 
 
