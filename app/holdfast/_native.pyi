@@ -1163,3 +1163,140 @@ class RiskReplay:
         """Number in `orders` of the first record that differs; None if none does."""
     @property
     def difference(self) -> str: ...
+
+# --- Market
+@final
+class FrameResult:
+    """What a frame held."""
+
+    @property
+    def quotes(self) -> int:
+        """Quotes written."""
+    @property
+    def trades(self) -> int:
+        """Trades written, corrections and cancels included."""
+    @property
+    def bars(self) -> int:
+        """Bars written."""
+    @property
+    def deltas(self) -> int:
+        """Book deltas written."""
+    @property
+    def statuses(self) -> int:
+        """Halts, resumptions and bands written."""
+    @property
+    def records(self) -> int:
+        """Records written, of any kind."""
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Messages that made no record, by reason: malformed (and the rest of the frame), kind_unknown, field_invalid,
+        negative, out_of_range, price_zero. Reasons that did not occur are absent.
+        """
+    @property
+    def flagged(self) -> dict[str, int]:
+        """Quotes written that are locked, crossed, one_sided or from_future, as `Quote.flags` 1, 2, 4, 8."""
+    @property
+    def last_ts_event_ns(self) -> int:
+        """Latest venue time in the frame, ns UTC; 0 without data."""
+    @property
+    def control(self) -> list[bytes]:
+        """The bytes of the messages that are not data: success, error, subscription."""
+
+@final
+class FrameDecoder:
+    """Decodes the frames of one market-data stream; `encoding` is json or msgpack."""
+
+    def __new__(cls, encoding: str) -> Self: ...
+    def decode_into(self, frame: bytes, writer: JournalWriter, *, ts_ns: int) -> FrameResult:
+        """Append every record of a frame to a journal, stamped with the receive time; bad messages are counted.
+
+        Raises: JournalFull, JournalError.
+        """
+    def decode(self, frame: bytes) -> list[Record]:
+        """Return the records of a frame; messages that are no data or make no record are left out."""
+
+@final
+class RecordedSession:
+    """Merges recorded files by time, each (symbol, `quote` or `trade`, YYYY-MM-DD, CSV lines).
+
+    Quotes are reduced to changes of the national best bid and offer; lines marked suspicious are left out.
+    Raises: ValueError naming file and line of what cannot be read, here and in `next_records`.
+    """
+
+    def __new__(cls, files: Sequence[tuple[str, str, str, bytes]], *, tape: str = "A") -> Self: ...
+    def next_records(self, count_max: int) -> list[Quote | Trade]:
+        """Return up to `count_max` records, oldest first; empty at the end."""
+    @property
+    def is_done(self) -> bool:
+        """Whether every line is read."""
+    @property
+    def lines_read(self) -> int:
+        """Lines read so far."""
+    @property
+    def lines_suspicious(self) -> int:
+        """Lines left out as suspicious."""
+    @property
+    def quotes_emitted(self) -> int:
+        """Quotes yielded: changes of the national best bid or offer."""
+    @property
+    def trades_emitted(self) -> int:
+        """Trades yielded."""
+    @property
+    def quotes_locked(self) -> int:
+        """Quotes yielded while bid and offer were equal."""
+    @property
+    def quotes_crossed(self) -> int:
+        """Quotes yielded while the bid was above the offer."""
+
+def encode_frame(records: Sequence[Record], encoding: str) -> bytes:
+    """Return one frame with a message for each market-data record, in Alpaca's form; `encoding` is json or msgpack.
+
+    Book deltas up to the one with `is_last` make one message.
+    Raises: ValueError for a record that is no market data.
+    """
+
+@final
+class OrderBook:
+    """The L2 order book of one symbol; a level is (price_e9, size_e9)."""
+
+    def __new__(cls, symbol: str) -> Self: ...
+    def apply(self, delta: BookDelta) -> None:
+        """Apply one change."""
+    def apply_batch(self, deltas: list[BookDelta]) -> None:
+        """Apply changes in order."""
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def best_bid(self) -> tuple[int, int] | None:
+        """The highest bid."""
+    @property
+    def best_ask(self) -> tuple[int, int] | None:
+        """The lowest ask."""
+    def depth(self, side: Side, count_max: int) -> list[tuple[int, int]]:
+        """Return levels of a side from the best on."""
+    def checksum(self) -> int:
+        """Return a hash of all levels: equal books have equal checksums."""
+    @property
+    def ts_event_ns(self) -> int:
+        """Venue time of the latest change, ns UTC."""
+    @property
+    def updates(self) -> int:
+        """Changes applied."""
+    @property
+    def refused(self) -> int:
+        """Changes of another symbol, or without side or action: left out."""
+
+@final
+class BarBuilder:
+    """Builds the bars of one symbol from trades, or from shorter bars; intervals begin at multiples of theirs, UTC."""
+
+    def __new__(cls, symbol: str, *, interval_ns: int) -> Self: ...
+    def on_trade(self, trade: Trade) -> Bar | None:
+        """Take a trade and return the bar that it ended; its volume-weighted price is exact, rounded to the nearest."""
+    def on_bar(self, bar: Bar) -> Bar | None:
+        """Take a shorter bar and return the bar that it ended."""
+    def flush(self) -> Bar | None:
+        """End the current bar."""
+    @property
+    def late(self) -> int:
+        """Trades and bars of an interval that had ended: left out."""
