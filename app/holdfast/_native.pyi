@@ -1219,11 +1219,14 @@ class FrameDecoder:
 class RecordedSession:
     """Merges recorded files by time, each (symbol, `quote` or `trade`, YYYY-MM-DD, CSV lines).
 
-    Quotes are reduced to changes of the national best bid and offer; lines marked suspicious are left out.
+    Quotes are reduced to changes of the national best bid and offer; lines marked suspicious are left out. Each quote
+    line replaces the best of its side, or with `is_regional` only that of its exchange.
     Raises: ValueError naming file and line of what cannot be read, here and in `next_records`.
     """
 
-    def __new__(cls, files: Sequence[tuple[str, str, str, bytes]], *, tape: str = "A") -> Self: ...
+    def __new__(
+        cls, files: Sequence[tuple[str, str, str, bytes]], *, tape: str = "A", is_regional: bool = False
+    ) -> Self: ...
     def next_records(self, count_max: int) -> list[Quote | Trade]:
         """Return up to `count_max` records, oldest first; empty at the end."""
     @property

@@ -247,8 +247,8 @@ fn session_file(symbol: &str, kind: &str, date: String, lines: Vec<u8>, tape: u8
 #[pymethods]
 impl RecordedSession {
     #[new]
-    #[pyo3(signature = (files, *, tape = "A"))]
-    fn new(files: Vec<(String, String, String, Vec<u8>)>, tape: &str) -> PyResult<Self> {
+    #[pyo3(signature = (files, *, tape = "A", is_regional = false))]
+    fn new(files: Vec<(String, String, String, Vec<u8>)>, tape: &str, is_regional: bool) -> PyResult<Self> {
         let &[tape] = tape.as_bytes() else {
             return Err(PyValueError::new_err(format!("tape {tape:?}: expected one letter")));
         };
@@ -257,7 +257,7 @@ impl RecordedSession {
             .map(|(symbol, kind, date, lines)| session_file(&symbol, &kind, date, lines, tape))
             .collect::<PyResult<Vec<_>>>()?;
         let session =
-            market::RecordedSession::open(files).map_err(|error| PyValueError::new_err(error.to_string()))?;
+            market::RecordedSession::open(files, is_regional).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self { session })
     }
 

@@ -91,6 +91,18 @@ impl NationalBest {
             .update(quote, self.updates, |price_e9, best_e9| price_e9 < best_e9)
     }
 
+    /// Takes a best bid that is national already: it replaces every exchange's.
+    pub fn replace_bid(&mut self, quote: Best) -> bool {
+        self.bids.regional.clear();
+        self.update_bid(quote)
+    }
+
+    /// Takes a best offer that is national already: it replaces every exchange's.
+    pub fn replace_ask(&mut self, quote: Best) -> bool {
+        self.asks.regional.clear();
+        self.update_ask(quote)
+    }
+
     /// The national best bid.
     pub fn bid(&self) -> Best {
         self.bids.best

@@ -1,8 +1,13 @@
 //! Recorded sessions: the CSV lines of several symbols merged by time, quotes reduced to national best bid and offer.
 //!
-//! A quote line is one exchange's bid or ask: `ms since midnight New York, bid price x 10000, bid size, ask price x 10000,
+//! A quote line is a bid or an ask with the letter of its exchange: `ms since midnight New York, bid price x 10000, bid size, ask price x 10000,
 //! ask size, exchange letter, conditions, suspicious`. A trade line is `ms, price x 10000, size, exchange letter,
 //! conditions, suspicious`. Lines marked suspicious are counted as read and otherwise left out.
+//!
+//! The lines are an extract: an exchange appears only while it is the national best. Each line therefore replaces the
+//! best of its side. Measured on 2013-10-08, 09:30 to 16:00: so read, 0 of 573,998 lines of BAC and 79 of 124,242 of IBM
+//! are crossed; with every exchange's latest line standing, 97 % and 99 % are. Files that hold every exchange's quotes
+//! are read with `is_regional`.
 //!
 //! Source: `QuantConnect` LEAN, tick data of US equities.
 
@@ -83,6 +88,7 @@ struct Line {
 /// Merges the lines of several files by time; lines of one time come in the order of the files.
 pub struct RecordedSession {
     cursors: Vec<Cursor>,
+    is_regional: bool,
     bests: Vec<(Symbol, NationalBest)>,
     /// Lines read so far.
     pub lines_read: u64,
@@ -99,10 +105,11 @@ pub struct RecordedSession {
 }
 
 impl RecordedSession {
-    /// Opens the files at their first lines.
-    pub fn open(files: Vec<SessionFile>) -> Result<Self, SessionError> {
+    /// Opens the files at their first lines. `is_regional` says that they hold every exchange's quotes.
+    pub fn open(files: Vec<SessionFile>, is_regional: bool) -> Result<Self, SessionError> {
         let mut session = Self {
             cursors: Vec::with_capacity(files.len()),
+            is_regional,
             bests: Vec::new(),
             lines_read: 0,
             lines_suspicious: 0,
@@ -183,8 +190,17 @@ impl RecordedSession {
         };
         let has_bid = bid_price != 0 || bid_size != 0;
         let has_ask = ask_price != 0 || ask_size != 0;
-        let is_bid_changed = has_bid && best.update_bid(side(bid_price, bid_size));
-        let is_ask_changed = has_ask && best.update_ask(side(ask_price, ask_size));
+        let (is_bid_changed, is_ask_changed) = if self.is_regional {
+            (
+                has_bid && best.update_bid(side(bid_price, bid_size)),
+                has_ask && best.update_ask(side(ask_price, ask_size)),
+            )
+        } else {
+            (
+                has_bid && best.replace_bid(side(bid_price, bid_size)),
+                has_ask && best.replace_ask(side(ask_price, ask_size)),
+            )
+        };
         if !is_bid_changed && !is_ask_changed {
             return None;
         }

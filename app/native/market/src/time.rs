@@ -44,8 +44,14 @@ pub fn parse_date(text: &[u8]) -> Option<i64> {
         return None;
     }
     let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..])?);
-    let days = days_from_civil(year, month, day);
-    (civil_from_days(days) == (year, month, day)).then_some(days)
+    let days_max = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => return None,
+    };
+    (1..=days_max).contains(&day).then(|| days_from_civil(year, month, day))
 }
 
 /// Parses an RFC 3339 time with up to nine decimals and `Z` or an offset; ns UTC, further decimals cut.
@@ -178,6 +184,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_date_is_real_or_refused(year in 1700_i64..2300, month in 0_i64..14, day in 0_i64..33) {
+            let days = parse_date(format!("{year:04}-{month:02}-{day:02}").as_bytes());
+            let is_real = civil_from_days(days_from_civil(year, month, day)) == (year, month, day);
+            prop_assert_eq!(days.is_some(), is_real && (1..13).contains(&month));
+        }
+
         #[test]
         fn a_time_returns_as_it_went(time_ns: i64) {
             let mut text = Vec::new();

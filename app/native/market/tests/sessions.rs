@@ -42,7 +42,7 @@ fn lines_are_merged_by_time_and_only_changes_are_yielded() {
         file("BAC", true, other),
         file("IBM", false, trades),
     ];
-    let mut session = RecordedSession::open(files).expect("good files");
+    let mut session = RecordedSession::open(files, true).expect("good files");
     let expected = [
         "IBM 100000/0",
         "BAC 50000/0",
@@ -65,7 +65,7 @@ fn lines_are_merged_by_time_and_only_changes_are_yielded() {
 #[test]
 fn a_record_has_the_time_of_new_york_and_whole_shares() {
     let files = vec![file("IBM", false, "34200000,1820000,300,P,2000,0\n")];
-    let mut session = RecordedSession::open(files).expect("good files");
+    let mut session = RecordedSession::open(files, true).expect("good files");
     let Some(SessionRecord::Trade(trade)) = session.next_record().expect("good lines") else {
         panic!("a trade")
     };
@@ -87,16 +87,25 @@ fn a_wrong_line_is_named() {
         "86400000,1,1,P,0,0",
         "",
     ] {
-        let error = RecordedSession::open(vec![file("IBM", false, &format!("1,1,1,P,0,0\n{wrong}\n"))])
+        let error = RecordedSession::open(vec![file("IBM", false, &format!("1,1,1,P,0,0\n{wrong}\n"))], false)
             .and_then(|mut session| session.next_record().map(|_| ()))
             .expect_err(wrong);
         assert_eq!(error.line, 2, "{wrong}");
     }
-    assert!(
-        RecordedSession::open(vec![SessionFile {
-            date: "2013-10-32".to_owned(),
-            ..file("IBM", false, "")
-        }])
-        .is_err()
+    let file = SessionFile {
+        date: "2013-10-32".to_owned(),
+        ..file("IBM", false, "")
+    };
+    assert!(RecordedSession::open(vec![file], false).is_err());
+}
+
+#[test]
+fn a_line_replaces_the_best_unless_exchanges_stand_side_by_side() {
+    let quotes = "1,100000,1,0,0,P,1,0\n2,0,0,100200,1,N,1,0\n3,99000,5,0,0,Q,1,0\n4,99000,5,0,0,Z,1,0\n";
+    let open = |is_regional| RecordedSession::open(vec![file("IBM", true, quotes)], is_regional).expect("good files");
+    assert_eq!(
+        summary(&mut open(false)),
+        ["IBM 100000/0", "IBM 100000/100200", "IBM 99000/100200"]
     );
+    assert_eq!(summary(&mut open(true)), ["IBM 100000/0", "IBM 100000/100200"]);
 }
