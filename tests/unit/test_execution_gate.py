@@ -1,0 +1,157 @@
+"""Every fact closes the last-instant gate by itself, and its boundary passes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from holdfast._native import Decision, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast.execution.gate import E9, Gate, flips
+
+NOW_NS = 1_700_000_000 * 10**9
+SECOND_NS = 10**9
+
+
+@dataclass
+class Facts:
+    """Stands for a journal's page, the latch and the stream."""
+
+    heartbeat_ns: int = NOW_NS
+    build_hash: int = 1
+    config_hash: int = 2
+    is_set: bool = False
+    is_linked: bool = True
+    is_live: bool = True
+    session: int = 3
+
+
+def gate_with(**facts: Any) -> Gate:  # noqa: ANN401 - any fact
+    page = {key: value for key, value in facts.items() if key in Facts.__dataclass_fields__}
+    own = {key: value for key, value in facts.items() if key not in page}
+    whole: dict[str, Any] = {
+        "latch": Facts(**page),
+        "stream": Facts(**page),
+        "build_hash": 1,
+        "config_hash": 2,
+        "pages": {"market_data": Facts(), "signals": Facts(**page), "orders": Facts(**page)},
+        "state": TradingStateCode.ACTIVE,
+        "limits_hash": 9,
+        "reconciled_session": 3,
+        "is_reconcile_fresh": True,
+        "is_venue_open": True,
+    }
+    gate = Gate(**(whole | own))
+    gate.look()
+    return gate
+
+
+class Journaled:
+    """A decision as read from its journal: with a time and an origin."""
+
+    def __init__(self, *, ts_ns: int = NOW_NS, origin_ns: int = NOW_NS, **fields: Any) -> None:  # noqa: ANN401
+        whole: dict[str, Any] = {"symbol": "IBM", "limits_hash": 9, "time_in_force": TimeInForce.DAY}
+        self._decision = Decision(**(whole | fields))
+        self.ts_ns = ts_ns
+        self.origin_ns = origin_ns
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._decision, name)
+
+
+def rule_of(gate: Gate, **fields: Any) -> Reason | None:  # noqa: ANN401
+    closed = gate.closed(Journaled(**fields), NOW_NS)  # type: ignore[arg-type]
+    return closed.rule if closed else None
+
+
+def test_the_gate_is_open_when_every_fact_holds_up_to_its_boundary() -> None:
+    assert rule_of(gate_with()) is None
+    assert rule_of(gate_with(heartbeat_ns=NOW_NS - SECOND_NS)) is None
+    assert rule_of(gate_with(), ts_ns=NOW_NS - SECOND_NS, origin_ns=NOW_NS - SECOND_NS) is None
+    assert rule_of(gate_with(), expires_ns=NOW_NS + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule"),
+    [
+        ({"is_set": True}, Reason.KILL_LATCH),
+        ({"is_linked": False}, Reason.KILL_LATCH),
+        ({"state": TradingStateCode.REDUCING}, Reason.STATE_REDUCING),
+        ({"state": TradingStateCode.HALTED}, Reason.STATE_HALTED),
+        ({"state": TradingStateCode.NONE}, Reason.STATE_HALTED),
+        ({"is_live": False}, Reason.STREAM_DOWN),
+        ({"session": 4}, Reason.NOT_RECONCILED),
+        ({"is_reconcile_fresh": False}, Reason.NOT_RECONCILED),
+        ({"pages": {}}, Reason.STREAM_DOWN),
+        ({"build_hash": 8}, None),
+        ({"heartbeat_ns": NOW_NS - SECOND_NS - 1}, Reason.RISK_HEARTBEAT),
+        ({"heartbeat_ns": NOW_NS + SECOND_NS + 1}, Reason.RISK_HEARTBEAT),
+        ({"limits_hash": 8}, Reason.LIMITS_CHANGED),
+        ({"is_venue_open": False}, Reason.SESSION_CLOSED),
+        ({"venue_close_ns": NOW_NS}, Reason.SESSION_CLOSED),
+    ],
+)
+def test_one_fact_closes_the_gate(facts: dict[str, Any], rule: Reason | None) -> None:
+    if "build_hash" in facts:
+        gate = gate_with()
+        gate.pages["signals"] = Facts(build_hash=8)
+        assert rule_of(gate) is None
+        gate.look()
+        assert rule_of(gate) is Reason.RELEASE_MIXED
+        return
+    assert rule_of(gate_with(**facts)) is rule
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"ts_ns": NOW_NS - SECOND_NS - 1}, Reason.APPROVAL_STALE),
+        ({"ts_ns": NOW_NS + SECOND_NS + 1}, Reason.APPROVAL_STALE),
+        ({"expires_ns": NOW_NS}, Reason.INTENT_EXPIRED),
+        ({"origin_ns": 0}, Reason.QUOTE_MISSING),
+        ({"origin_ns": NOW_NS - SECOND_NS - 1}, Reason.QUOTE_STALE),
+    ],
+)
+def test_an_old_decision_closes_the_gate(fields: dict[str, Any], rule: Reason) -> None:
+    assert rule_of(gate_with(), **fields) is rule
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"symbol": "BTC/USD"},
+        {"is_extended_hours": 1},
+        {"time_in_force": TimeInForce.OPG},
+        {"time_in_force": TimeInForce.CLS},
+    ],
+)
+def test_what_is_meant_for_another_time_may_leave_while_closed(fields: dict[str, Any]) -> None:
+    assert rule_of(gate_with(is_venue_open=False), **fields) is None
+
+
+@pytest.mark.parametrize(
+    ("position", "open_same_side", "side", "quantity", "is_refused"),
+    [
+        (10, 0, Side.SELL, 10, False),
+        (10, 0, Side.SELL, 11, True),
+        (10, 4, Side.SELL, 7, True),
+        (10, 4, Side.SELL, 6, False),
+        (-10, 0, Side.BUY, 10, False),
+        (-10, 0, Side.BUY, 11, True),
+        (10, 0, Side.BUY, 1, True),
+        (0, 0, Side.SELL, 1, True),
+    ],
+)
+def test_a_reduction_never_flips(
+    *, position: int, open_same_side: int, side: Side, quantity: int, is_refused: bool
+) -> None:
+    decision = Decision(side=side, quantity_e9=quantity * E9, order_type=OrderType.LIMIT)
+    closed = flips(decision, position_e9=position * E9, open_same_side_e9=open_same_side * E9)
+    assert (closed is not None) == is_refused
+
+
+def test_a_reduction_by_amount_is_valued_at_its_reference() -> None:
+    fields: dict[str, Any] = {"side": Side.SELL, "order_type": OrderType.MARKET, "reference_price_e9": 100 * E9}
+    fits = Decision(notional_e9=1000 * E9, **fields)
+    assert flips(fits, position_e9=10 * E9, open_same_side_e9=0) is None
+    beyond = Decision(notional_e9=1001 * E9, **fields)
+    assert flips(beyond, position_e9=10 * E9, open_same_side_e9=0) is not None
