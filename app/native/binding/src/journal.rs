@@ -1,18 +1,14 @@
-//! Journals and the kill latch for Python: writer, reader, waiting, notifier.
-
-#![allow(clippy::needless_pass_by_value, reason = "arguments from Python arrive owned")]
+//! Journals for Python: errors, writer, reader, verification.
 
 use crate::codes::PyCode;
 use crate::records::{RecordSink, to_python, with_record};
-use holdfast_journal::{self as journal, Bell, Durability, Error, Identity, Options, Wake, Watch};
+use holdfast_journal::{self as journal, Durability, Error, Identity, Options, Watch};
 use holdfast_records::{Cause, JournalName, Record};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 create_exception!(
@@ -316,6 +312,12 @@ impl JournalReader {
         self.reader.as_mut().ok_or_else(closed)
     }
 
+    /// The place of the next record, and how long to spin for it.
+    pub(crate) fn watch(&mut self) -> PyResult<(Watch, Duration)> {
+        let spin = self.spin;
+        Ok((self.reader_mut()?.watch().map_err(to_exception)?, spin))
+    }
+
     /// Takes the reader away, for a native loop that owns it; this object is closed then.
     #[allow(dead_code, reason = "for the native loops of the other concepts")]
     pub(crate) fn take_reader(&mut self) -> PyResult<journal::Reader> {
@@ -470,7 +472,7 @@ impl JournalReader {
     }
 }
 
-fn seconds(value: f64) -> PyResult<Duration> {
+pub(crate) fn seconds(value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
@@ -482,214 +484,6 @@ fn open_patiently(directory: &Path, from_seq: u64, patience: Duration) -> journa
             Err(Error::Missing { .. }) if Instant::now() < deadline => std::thread::sleep(RETRY_INTERVAL),
             other => return other,
         }
-    }
-}
-
-/// Where the readers stand, and how long to spin for them.
-fn watches(py: Python<'_>, readers: &[Py<JournalReader>]) -> PyResult<(Vec<Watch>, Duration)> {
-    let mut spin = Duration::ZERO;
-    let mut places = Vec::with_capacity(readers.len());
-    for reader in readers {
-        let mut reader = reader.bind(py).try_borrow_mut()?;
-        spin = spin.max(reader.spin);
-        places.push(reader.reader_mut()?.watch().map_err(to_exception)?);
-    }
-    Ok((places, spin))
-}
-
-/// Waits until one of the journals has a record past its reader; false after `timeout_s`. Releases the GIL.
-#[pyfunction]
-fn wait_any(py: Python<'_>, readers: Vec<Py<JournalReader>>, timeout_s: f64) -> PyResult<bool> {
-    let timeout = seconds(timeout_s)?;
-    let (places, spin) = watches(py, &readers)?;
-    if places.iter().any(Watch::is_ready) {
-        return Ok(true);
-    }
-    let wake = py
-        .detach(|| journal::wait_any(&places, spin, Some(timeout), None))
-        .map_err(to_exception)?;
-    Ok(wake == Wake::Ready)
-}
-
-#[derive(Default)]
-struct Armed {
-    places: Option<(Vec<Watch>, Duration)>,
-    is_closed: bool,
-}
-
-#[derive(Default)]
-struct NotifierState {
-    armed: Mutex<Armed>,
-    changed: Condvar,
-    bell: Bell,
-}
-
-impl NotifierState {
-    fn lock(&self) -> MutexGuard<'_, Armed> {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, eventfd: i32) {
-        loop {
-            let (places, spin) = {
-                let mut armed = self.lock();
-                loop {
-                    if armed.is_closed {
-                        return;
-                    }
-                    if let Some(places) = armed.places.take() {
-                        break places;
-                    }
-                    armed = self.changed.wait(armed).unwrap_or_else(PoisonError::into_inner);
-                }
-            };
-            let seen = self.bell.count();
-            if self.lock().is_closed {
-                return;
-            }
-            // A wait that fails is reported as readiness: the reader then meets the error itself.
-            if !matches!(
-                journal::wait_any(&places, spin, None, Some((&self.bell, seen))),
-                Ok(Wake::Bell)
-            ) {
-                signal(eventfd);
-            }
-        }
-    }
-}
-
-fn signal(eventfd: i32) {
-    let one = 1_u64.to_ne_bytes();
-    // SAFETY: eight readable bytes; a full counter means that the loop is already told.
-    unsafe { libc::write(eventfd, one.as_ptr().cast(), one.len()) };
-}
-
-/// Writes an eventfd when a journal has records past its reader: once per `arm`.
-#[pyclass(frozen, module = "holdfast._native")]
-pub(crate) struct JournalNotifier {
-    readers: Vec<Py<JournalReader>>,
-    eventfd: i32,
-    state: Arc<NotifierState>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[pymethods]
-impl JournalNotifier {
-    #[new]
-    fn new(readers: Vec<Py<JournalReader>>, eventfd: i32) -> PyResult<Self> {
-        let state = Arc::new(NotifierState::default());
-        let shared = Arc::clone(&state);
-        let thread = std::thread::Builder::new()
-            .name("journal-notifier".to_owned())
-            .spawn(move || shared.run(eventfd))
-            .map_err(|error| JournalError::new_err(format!("cannot start the notifier thread: {error}")))?;
-        Ok(Self {
-            readers,
-            eventfd,
-            state,
-            thread: Mutex::new(Some(thread)),
-        })
-    }
-
-    /// Asks for one notification; at once when there is something to read already.
-    fn arm(&self, py: Python<'_>) -> PyResult<()> {
-        let (places, spin) = watches(py, &self.readers)?;
-        if places.iter().any(Watch::is_ready) {
-            signal(self.eventfd);
-            return Ok(());
-        }
-        self.state.lock().places = Some((places, spin));
-        self.state.changed.notify_one();
-        Ok(())
-    }
-
-    /// Ends the thread; the eventfd stays open.
-    fn close(&self, py: Python<'_>) {
-        self.state.lock().is_closed = true;
-        self.state.changed.notify_one();
-        self.state.bell.ring();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            py.detach(|| drop(thread.join()));
-        }
-    }
-}
-
-impl Drop for JournalNotifier {
-    fn drop(&mut self) {
-        self.state.lock().is_closed = true;
-        self.state.changed.notify_one();
-        self.state.bell.ring();
-    }
-}
-
-/// The kill latch: one page that stops all entries.
-#[pyclass(frozen, module = "holdfast._native")]
-pub(crate) struct KillLatch {
-    latch: Arc<journal::KillLatch>,
-}
-
-impl KillLatch {
-    /// The latch, for native code that checks it before each entry.
-    #[allow(dead_code, reason = "for the native loops of the other concepts")]
-    pub(crate) fn latch(&self) -> Arc<journal::KillLatch> {
-        Arc::clone(&self.latch)
-    }
-}
-
-#[pymethods]
-impl KillLatch {
-    #[new]
-    fn new(path: PathBuf) -> PyResult<Self> {
-        journal::KillLatch::open(&path)
-            .map(|latch| Self { latch: Arc::new(latch) })
-            .map_err(to_exception)
-    }
-
-    /// Whether entries are stopped: one load.
-    #[getter]
-    fn is_set(&self) -> bool {
-        self.latch.is_set()
-    }
-
-    /// Whether the file at the path is still the mapped one; if not, treat the latch as set.
-    #[getter]
-    fn is_linked(&self) -> bool {
-        self.latch.is_linked()
-    }
-
-    /// Rises with each trip and reset; odd while set.
-    #[getter]
-    fn generation(&self) -> u64 {
-        self.latch.generation()
-    }
-
-    /// Who set or cleared it last; empty when a script did.
-    #[getter]
-    fn operator(&self) -> String {
-        self.latch.note().operator
-    }
-
-    /// Why it was set or cleared last; empty when a script did it.
-    #[getter]
-    fn reason(&self) -> String {
-        self.latch.note().reason
-    }
-
-    /// When it was set or cleared last, ns UTC; 0 when a script did it.
-    #[getter]
-    fn ts_ns(&self) -> i64 {
-        self.latch.note().ts_ns
-    }
-
-    /// Stops entries now; False when they were stopped already.
-    fn trip(&self, operator: &str, reason: &str, now_ns: i64) -> PyResult<bool> {
-        self.latch.trip(operator, reason, now_ns).map_err(to_exception)
-    }
-
-    /// Lets entries go on; False when the latch was clear or was set again meanwhile.
-    fn reset(&self, operator: &str, reason: &str, now_ns: i64) -> PyResult<bool> {
-        self.latch.reset(operator, reason, now_ns).map_err(to_exception)
     }
 }
 
@@ -735,9 +529,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("JournalMissing", py.get_type::<JournalMissing>())?;
     module.add_class::<JournalWriter>()?;
     module.add_class::<JournalReader>()?;
-    module.add_class::<JournalNotifier>()?;
-    module.add_class::<KillLatch>()?;
     module.add_class::<JournalVerification>()?;
-    module.add_function(wrap_pyfunction!(wait_any, module)?)?;
     module.add_function(wrap_pyfunction!(journal_verify, module)?)
 }

@@ -7,11 +7,13 @@ mod codes;
 mod decode;
 mod encode;
 mod journal;
+mod latch;
 mod matching;
 mod orders;
 mod records;
 mod replay;
 mod risk;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -20,6 +22,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     codes::register(module)?;
     records::register(module)?;
     journal::register(module)?;
+    waiting::register(module)?;
+    latch::register(module)?;
     decode::register(module)?;
     encode::register(module)?;
     book::register(module)?;
