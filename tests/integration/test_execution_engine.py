@@ -8,8 +8,16 @@ import pytest
 
 from execution_desk import E9, Desk, desk_of, engine_of, settings_for
 from holdfast import clock
-from holdfast._native import IntentAction, OrderClass, OrderType, Side, TradingStateCode
-from holdfast.journals import open_latch
+from holdfast._native import (
+    IntentAction,
+    JournalFull,
+    JournalWriter,
+    OrderClass,
+    OrderType,
+    Side,
+    TradingStateCode,
+)
+from holdfast.journals import open_latch, open_writer
 from holdfast.settings import Settings
 from scripted_venue import ScriptedVenue
 
@@ -340,3 +348,46 @@ async def test_the_rate_budget_withholds_entries_but_not_cancels(
     await desk.until(lambda: desk.status(second) == "withheld")
     assert desk.events(second)[0].rule.label == "rate_budget"
     assert len(scripted_venue.posts()) == 1
+
+
+class FillableDisk:
+    """A writer whose disk can be full."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+        self.is_full = False
+
+    def append(self, record: object, **header: object) -> int:
+        if self.is_full:
+            raise JournalFull("no room for the next segment")
+        return self._writer.append(record, **header)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._writer, name)
+
+
+async def test_a_full_disk_stops_entries_but_no_cancel_and_is_caught_up_with(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks: list[FillableDisk] = []
+
+    def open_fillable(settings: Settings, name: str) -> FillableDisk:
+        disks.append(FillableDisk(open_writer(settings, name)))
+        return disks[0]
+
+    monkeypatch.setattr("holdfast.services.execution_engine.open_writer", open_fillable)
+    async with engine_of(settings):
+        resting = desk.decide()
+        await desk.until(lambda: "accepted" in desk.kinds(resting))
+        disks[0].is_full = True
+        order = scripted_venue.by_client_id(resting)[0]
+        await scripted_venue.fill(order, 4, "99")
+        refused = desk.decide()
+        open_latch(settings).trip("tester", "test", clock.now_ns())
+        await desk.until(lambda: scripted_venue.count("DELETE"))
+        assert not desk.fills()
+        disks[0].is_full = False
+        await desk.until(lambda: desk.status(refused) == "withheld" and desk.status(resting) == "canceled")
+        await desk.until(desk.fills)
+    assert len(scripted_venue.posts()) == 1
+    assert [fill.quantity_e9 for fill in desk.fills()] == [4 * E9]

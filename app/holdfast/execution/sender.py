@@ -56,6 +56,7 @@ class Sender:
     is_halted: bool = False
     waiting: dict[str, int] = field(default_factory=dict)
     bracket_answers_awaited: int = 0
+    _unwritten: list[tuple[Decision, Closed]] = field(default_factory=list)
     _canceling: dict[str, asyncio.Event] = field(default_factory=dict)
     _proving: set[str] = field(default_factory=set)
     _verifying: set[str] = field(default_factory=set)
@@ -146,18 +147,17 @@ class Sender:
     async def _submit_later(self, decision: Decision) -> None:
         """Wait for a line as long as the approval is fresh, then ask the gate again."""
         left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
-        try:
-            line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
-            closed = self._closed(decision) if line is not None else Closed(Reason.APPROVAL_STALE, "no idle connection")
-            if line is not None and closed is None:
-                self._send(decision, line)
-                return
-            if line is not None:
-                self.gateway.entries.give_back(line)
-            if closed is not None:
-                self._withhold(decision, closed)
-        finally:
-            self.waiting.pop(decision.client_order_id, None)
+        line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
+        self.waiting.pop(decision.client_order_id, None)
+        if line is None:
+            self._withhold(decision, Closed(Reason.APPROVAL_STALE, "no idle connection"))
+            return
+        closed = self._closed(decision)
+        if closed is None:
+            self._send(decision, line)
+        else:
+            self.gateway.entries.give_back(line)
+            self._withhold(decision, closed)
 
     def _closed(self, decision: Decision) -> Closed | None:
         if not decision.is_reduction:
@@ -171,11 +171,22 @@ class Sender:
         position_e9 = self.ledger.position_e9(decision.symbol)
         return flips(decision, position_e9=position_e9, open_same_side_e9=open_e9)
 
+    def write_withheld(self) -> None:
+        """Write what a full disk kept from being written: until then the decision counts as not acted on."""
+        unwritten, self._unwritten = self._unwritten, []
+        for decision, closed in unwritten:
+            self._withhold(decision, closed)
+
     def _withhold(self, decision: Decision, closed: Closed) -> None:
-        metrics.ORDERS.labels(outcome="withheld").inc()
-        self.ledger.decision_event(
+        is_written = self.ledger.decision_event(
             decision, OrderEventKind.WITHHELD, OrderStatus.WITHHELD, rule=closed.rule, detail=closed.detail
         )
+        if not is_written:
+            self.waiting[decision.client_order_id] = decision.seq
+            self._unwritten.append((decision, closed))
+            return
+        self.waiting.pop(decision.client_order_id, None)
+        metrics.ORDERS.labels(outcome="withheld").inc()
         log.info(
             "order_withheld",
             client_order_id=decision.client_order_id,
@@ -209,6 +220,7 @@ class Sender:
         if not self.ledger.append(event, origin=origin, ts_ns=stamp_ns):
             self.gateway.entries.give_back(line)
             metrics.ORDERS.labels(outcome="not_journaled").inc()
+            self._withhold(decision, Closed(Reason.ORDER_UNKNOWN, "its id could not be journaled"))
             return
         answer = line.send(request, timeout_s=ANSWER_TIMEOUT_S)
         sent_ns = clock.now_ns()

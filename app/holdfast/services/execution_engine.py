@@ -151,6 +151,7 @@ class Engine:
             self.ledger.writer.heartbeat(clock.now_ns())
             self.gate.look()
             self._watch_halt()
+            self.sender.write_withheld()
             if self._deferred and not self.sender.bracket_answers_awaited:
                 deferred, self._deferred = self._deferred, []
                 for update in deferred:
@@ -159,11 +160,16 @@ class Engine:
                 self._fills_seen = self.ledger.fills_count
                 self.due.account_s = min(self.due.account_s, clock.monotonic_s() + AFTER_FILL_S)
             now_s = clock.monotonic_s()
+            if now_s > self.due.open_orders_s + self._stale_after_s():
+                self.gate.is_reconcile_fresh = False
             if now_s >= self.due.consumed_s:
                 self.due.consumed_s = now_s + CONSUMED_INTERVAL_S
                 self._write_consumed()
                 self._show()
             await asyncio.sleep(BEAT_INTERVAL_S)
+
+    def _stale_after_s(self) -> float:
+        return RECONCILE_STALE_INTERVALS * self.settings.services.execution_engine.open_orders_interval_s
 
     def _watch_halt(self) -> None:
         latch = self.gate.latch
@@ -264,18 +270,13 @@ class Engine:
 
     async def _reconcile(self) -> None:
         """Compare with the venue when the stream (re)starts and at the configured intervals."""
-        own = self.settings.services.execution_engine
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_INTERVAL_S):
                     await self._wake.wait()
             self._wake.clear()
-            now_s = clock.monotonic_s()
-            stale_s = self.due.open_orders_s + RECONCILE_STALE_INTERVALS * own.open_orders_interval_s
-            if now_s > stale_s and self.gate.reconciled_session:
-                self.gate.is_reconcile_fresh = False
             try:
-                await self._reconcile_due(now_s)
+                await self._reconcile_due(clock.monotonic_s())
             except (RetryLater, BadInput) as error:
                 metrics.RECONCILIATIONS.labels(scope="any", outcome="failed").inc()
                 log.warning("reconciliation_failed", detail=str(error))
