@@ -22,7 +22,8 @@ from holdfast._native import (
     TradingState,
     TradingStateCode,
 )
-from holdfast.errors import BadInput, ConfigError, RetryLater
+from holdfast.errors import BadInput, RetryLater
+from holdfast.execution.access import credentials, trading_origin
 from holdfast.execution.gate import NEEDED_JOURNALS, Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.rate_budget import RateBudget
@@ -32,7 +33,7 @@ from holdfast.journals import build_hash, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings import Settings
-from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
+from holdfast.venues.alpaca.connection import Connection, tls_context
 from holdfast.venues.alpaca.order_messages import OrderUpdate
 from holdfast.venues.alpaca.order_stream import OrderStream
 from holdfast.venues.alpaca.trading import TradingGateway
@@ -380,25 +381,17 @@ def _last_trading_state(orders: JournalReader, *, before_seq: int) -> TradingSta
     return None
 
 
-def _credentials(settings: Settings) -> tuple[str, str]:
-    key, secret = settings.alpaca_api_key, settings.alpaca_api_secret
-    if key is None or secret is None:
-        missing = "alpaca_api_key" if key is None else "alpaca_api_secret"
-        raise ConfigError(file="credentials", key=missing, expected=f"a credential file or {missing.upper()}")
-    return key.get_secret_value(), secret.get_secret_value()
-
-
 async def run(frame: Frame) -> None:
     """Run the service. Raises: ConfigError without keys, JournalError when a journal cannot be used."""
     settings = frame.settings
-    key, secret = _credentials(settings)
+    key, secret = credentials(settings)
+    origin = trading_origin(settings)
     writer = open_writer(settings, "executions")
     ledger = Ledger(writer)
     with open_reader(settings, "executions", from_seq=0, wait_s=0) as reader:
         count = ledger.rebuild(reader)
     log.info("journal_read_back", records=count, orders=len(ledger.orders), fills=ledger.fills_count)
     context = tls_context(settings.venue.ca_file)
-    origin = Origin.parse(settings.venue.trading_url, headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret})
     budget = RateBudget(
         requests_per_minute=settings.venue.requests_per_minute,
         entries_per_minute=settings.venue.entries_per_minute,
