@@ -1303,3 +1303,129 @@ class BarBuilder:
     @property
     def late(self) -> int:
         """Trades and bars of an interval that had ended: left out."""
+
+# --- Simulated venue
+
+@final
+class VenueEvent:
+    """One step in the life of an order at the simulated venue; the order is as it is after the step."""
+    @property
+    def name(self) -> str:
+        """The venue's word: new, fill, partial_fill, canceled and the others."""
+    @property
+    def json(self) -> bytes:
+        """The `data` of the trade update."""
+    @property
+    def at_ns(self) -> int: ...
+    @property
+    def venue_order_id(self) -> str: ...
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def side(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def filled_quantity_e9(self) -> int: ...
+    @property
+    def open_quantity_e9(self) -> int:
+        """What is not filled, of the order after the event."""
+    @property
+    def execution_id(self) -> str:
+        """Empty unless it is a fill."""
+    @property
+    def price_e9(self) -> int: ...
+    @property
+    def quantity_e9(self) -> int:
+        """Of this execution alone."""
+    @property
+    def position_quantity_e9(self) -> int:
+        """After it, signed."""
+    @property
+    def fee_e9(self) -> int: ...
+
+@final
+class MatchingEngine:
+    """The matching engine of the simulated venue with the account of its one client.
+
+    Times are ns UTC and never step back. Answers are an HTTP status and a JSON body.
+    """
+    def __new__(cls, *, seed: int, cash_e9: int, partial_fill_ppm: int, latency_ns_min: int, latency_ns_max: int, margin_multiplier: int, fees: Sequence[tuple[int, str, int, int]]) -> Self:
+        """`fees` are (from_ns, basis, rate_e9, fee_e9_max); basis is sale_notional, sale_share or share."""
+    def add_asset(self, symbol: str, asset_id: str, is_crypto: bool) -> None:
+        """Let a symbol be traded."""
+    def set_session(self, open_ns: int, close_ns: int) -> None:
+        """Set the regular session that runs or comes next."""
+    def advance(self, now_ns: int) -> None:
+        """Bring the engine to a time; what was due happens."""
+    @property
+    def next_due_ns(self) -> int | None:
+        """When something happens next without a quote."""
+    def on_records(self, records: Sequence[object]) -> None:
+        """Take quotes and trades in order of time and match at each quote; other records are passed over."""
+    def submit(self, now_ns: int, intent: OrderIntent, client_order_id: str) -> tuple[int, bytes]:
+        """Answer `POST /v2/orders`; what follows at once is in `take_events`."""
+    def replace(self, now_ns: int, venue_order_id: str, *, quantity_e9: int, limit_price_e9: int, stop_price_e9: int, trail_e9: int, time_in_force: str, client_order_id: str) -> tuple[int, bytes]:
+        """Answer `PATCH /v2/orders/{id}`; zero and empty text keep what the order has."""
+    def cancel(self, now_ns: int, venue_order_id: str) -> tuple[int, bytes]:
+        """Answer `DELETE /v2/orders/{id}`: 204, 404 or 422."""
+    def order(self, venue_order_id: str, is_nested: bool) -> bytes | None:
+        """Return the order with the venue's id; nothing when there is none."""
+    def order_of_client(self, client_order_id: str) -> bytes | None:
+        """Return the order with the client's id; nothing when there is none."""
+    def orders(self, *, status: str, limit: int, after_ns: int, until_ns: int, symbols: Sequence[str], side: str, is_ascending: bool, is_nested: bool) -> bytes:
+        """Return a JSON list of orders; `status` is open, closed or all."""
+    def open_order_ids(self) -> list[str]:
+        """Return the ids of every open order, oldest first, held legs left out."""
+    def positions(self) -> bytes:
+        """Return a JSON list of the positions that are not flat."""
+    def position(self, symbol: str) -> bytes | None:
+        """Return the position of a symbol; nothing when it is flat."""
+    def quantities(self) -> list[tuple[str, int, int]]:
+        """Return (symbol, quantity, available), scaled by 1e-9, of the positions that are not flat."""
+    def account(self) -> bytes:
+        """Return the members of the account that move, as JSON."""
+    @property
+    def cash_e9(self) -> int: ...
+    @property
+    def equity_e9(self) -> int: ...
+    @property
+    def is_session_open(self) -> bool:
+        """Whether the regular session runs."""
+    @property
+    def is_suspended(self) -> bool:
+        """The account holder's own halt."""
+    @is_suspended.setter
+    def is_suspended(self, value: bool) -> None: ...
+    @property
+    def is_shorting_enabled(self) -> bool:
+        """Whether the account may sell what it does not hold."""
+    @is_shorting_enabled.setter
+    def is_shorting_enabled(self, value: bool) -> None: ...
+    def take_events(self) -> list[VenueEvent]:
+        """Return what happened since the last call, oldest first."""
+
+@final
+class SyntheticMarket:
+    """A seeded market of a few symbols; the same arguments give the same records."""
+    def __new__(cls, *, seed: int, listings: Sequence[tuple[str, int]], start_ns: int, interval_ns: int) -> Self:
+        """`listings` are (symbol, first price scaled by 1e-9); a symbol changes once in `interval_ns` on average."""
+    @property
+    def next_ns(self) -> int:
+        """When the next record happens, ns UTC."""
+    def next_records(self, count: int) -> list[Quote | Trade | BookDelta]:
+        """Return the next records in order of time: at least `count`, so that the changes of one book stay together."""
+
+@final
+class MarketHistory:
+    """Everything the simulated venue has published, and the minute bars it makes of it."""
+    def __new__(cls, count_max: int) -> Self:
+        """Keep at most `count_max` records of a symbol and kind."""
+    def on_records(self, records: Sequence[object]) -> list[Bar]:
+        """Remember quotes and trades; returns the bars of the minutes that ended."""
+    def advance(self, now_ns: int) -> list[Bar]:
+        """Tell the time; returns the bars of the minutes that ended."""
+    def page(self, channel: str, symbol: str, *, start_ns: int, end_ns: int, from_seq: int | None, count_max: int, is_descending: bool) -> tuple[list[Quote] | list[Trade] | list[Bar], int | None]:
+        """Return a page of `quotes`, `trades` or `bars` with `start_ns <= time <= end_ns`, and where the next begins."""

@@ -14,6 +14,7 @@ mod records;
 mod replay;
 mod risk;
 mod waiting;
+mod venue_market;
 
 use pyo3::prelude::*;
 
@@ -30,5 +31,6 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     risk::register(module)?;
     orders::register(module)?;
     matching::register(module)?;
+    venue_market::register(module)?;
     replay::register(module)
 }

@@ -156,61 +156,24 @@ impl Engine {
         } else {
             "null".to_owned()
         };
-        Object::new()
+        let mut object = Object::new();
+        object
             .text("id", &order.id.to_string())
             .text("client_order_id", order.client_order_id.as_str())
-            .text("created_at", &rfc3339(order.created_ns))
-            .text("updated_at", &rfc3339(order.updated_ns))
-            .text("submitted_at", &rfc3339(order.created_ns))
-            .optional_time(
-                "filled_at",
-                if order.status == OrderStatus::FILLED {
-                    order.filled_ns
-                } else {
-                    0
-                },
-            )
-            .optional_time("expired_at", order.expired_ns)
-            .optional_time("canceled_at", order.canceled_ns)
-            .optional_time("failed_at", order.failed_ns)
-            .optional_time("replaced_at", order.replaced_ns)
-            .optional_id("replaced_by", order.replaced_by)
-            .optional_id("replaces", order.replaces)
             .text(
                 "asset_id",
                 &book.map(|book| book.asset_id).unwrap_or_default().to_string(),
             )
             .text("symbol", order.symbol.as_str())
             .text("asset_class", if is_crypto { "crypto" } else { "us_equity" })
-            .optional_number("notional", order.notional_e9)
-            .optional_number("qty", if order.notional_e9 == 0 { order.quantity_e9 } else { 0 })
-            .number("filled_qty", order.filled_quantity_e9)
-            .optional_number("filled_avg_price", order.average_price_e9())
-            .text(
-                "order_class",
-                if order.order_class.0 == 0 {
-                    "simple"
-                } else {
-                    order.order_class.label()
-                },
-            )
-            .text("order_type", order.order_type.label())
-            .text("type", order.order_type.label())
-            .text("side", order.side.label())
             .text("position_intent", intent)
-            .text("time_in_force", order.time_in_force.label())
-            .optional_number("limit_price", order.limit_price_e9)
-            .optional_number("stop_price", order.stop_price_e9)
-            .text("status", order.status.label())
-            .flag("extended_hours", order.is_extended_hours)
             .raw("legs", &legs)
-            .optional_number("trail_percent", order.trail_percent_e9)
-            .optional_number("trail_price", order.trail_price_e9)
-            .optional_number("hwm", order.high_water_mark_e9)
             .raw("subtag", "null")
             .raw("source", "null")
-            .text("expires_at", &rfc3339(self.session().1))
-            .end()
+            .text("expires_at", &rfc3339(self.session().1));
+        write_state(&mut object, order);
+        write_terms(&mut object, order);
+        object.end()
     }
 
     /// The `data` of a trade update.
@@ -308,6 +271,51 @@ impl Engine {
             .flag("shorting_enabled", self.is_shorting_enabled)
             .end()
     }
+}
+
+/// What has become of the order.
+fn write_state(object: &mut Object, order: &Order) {
+    let is_filled = order.status == OrderStatus::FILLED;
+    object
+        .text("status", order.status.label())
+        .text("created_at", &rfc3339(order.created_ns))
+        .text("updated_at", &rfc3339(order.updated_ns))
+        .text("submitted_at", &rfc3339(order.created_ns))
+        .optional_time("filled_at", if is_filled { order.filled_ns } else { 0 })
+        .optional_time("expired_at", order.expired_ns)
+        .optional_time("canceled_at", order.canceled_ns)
+        .optional_time("failed_at", order.failed_ns)
+        .optional_time("replaced_at", order.replaced_ns)
+        .optional_id("replaced_by", order.replaced_by)
+        .optional_id("replaces", order.replaces)
+        .number("filled_qty", order.filled_quantity_e9)
+        .optional_number("filled_avg_price", order.average_price_e9())
+        .optional_number("hwm", order.high_water_mark_e9);
+}
+
+/// What the order asks for.
+fn write_terms(object: &mut Object, order: &Order) {
+    let is_by_notional = order.notional_e9 != 0;
+    object
+        .optional_number("notional", order.notional_e9)
+        .optional_number("qty", if is_by_notional { 0 } else { order.quantity_e9 })
+        .text(
+            "order_class",
+            if order.order_class.0 == 0 {
+                "simple"
+            } else {
+                order.order_class.label()
+            },
+        )
+        .text("order_type", order.order_type.label())
+        .text("type", order.order_type.label())
+        .text("side", order.side.label())
+        .text("time_in_force", order.time_in_force.label())
+        .optional_number("limit_price", order.limit_price_e9)
+        .optional_number("stop_price", order.stop_price_e9)
+        .optional_number("trail_percent", order.trail_percent_e9)
+        .optional_number("trail_price", order.trail_price_e9)
+        .flag("extended_hours", order.is_extended_hours);
 }
 
 fn ratio_e9(part_e9: i64, whole_e9: i64) -> i64 {

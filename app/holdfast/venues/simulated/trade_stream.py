@@ -1,0 +1,102 @@
+"""The order-update stream, `/stream`: JSON in binary frames as the paper host sends it, or msgpack.
+
+Source: Alpaca, "Websocket Streaming" of the trading API.
+"""
+
+from typing import Any
+
+import msgspec
+
+from holdfast._native import VenueEvent
+from holdfast.venues.simulated.accounts import Credentials, wants_msgpack
+from holdfast.venues.simulated.ledger import LedgerWriter
+from holdfast.venues.simulated.wire import Request, Socket
+
+CHANNEL = "trade_updates"
+
+
+class TradeUpdateStream:
+    """One client of the stream."""
+
+    def __init__(self, hub: "TradeUpdateHub", request: Request, socket: Socket) -> None:
+        self._hub = hub
+        self.socket = socket
+        self.is_msgpack = wants_msgpack(request)
+        self._is_authenticated = hub.credentials.admit(request)
+        self.is_listening = False
+
+    def on_open(self) -> None:
+        """Wait for the client to speak first."""
+
+    def on_message(self, data: bytes) -> None:
+        """Take authenticate, auth or listen; what is no such message is answered and ignored."""
+        try:
+            message = msgspec.msgpack.decode(data) if self.is_msgpack else msgspec.json.decode(data)
+        except msgspec.DecodeError:
+            message = None
+        action = message.get("action") if isinstance(message, dict) else None
+        if action in {"authenticate", "auth"}:
+            self._authenticate(message)
+        elif action == "listen":
+            self._listen(message)
+        else:
+            self.send({"stream": "error", "data": {"error": "invalid message"}})
+
+    def on_close(self) -> None:
+        """Stop sending to it."""
+        self._hub.leave(self)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message in a binary frame."""
+        encode = msgspec.msgpack.encode if self.is_msgpack else msgspec.json.encode
+        self.socket.send(encode(message), is_binary=True)
+
+    def _authenticate(self, message: dict[str, Any]) -> None:
+        given = message.get("data")
+        if not isinstance(given, dict):
+            given = {"key_id": message.get("key"), "secret_key": message.get("secret")}
+        self._is_authenticated = self._hub.credentials.match(given.get("key_id"), given.get("secret_key"))
+        status = "authorized" if self._is_authenticated else "unauthorized"
+        self.send({"stream": "authorization", "data": {"status": status, "action": message["action"]}})
+
+    def _listen(self, message: dict[str, Any]) -> None:
+        if not self._is_authenticated:
+            self.send({"stream": "authorization", "data": {"status": "unauthorized", "action": "listen"}})
+            return
+        streams = (message.get("data") or {}).get("streams")
+        known = [name for name in streams if name == CHANNEL] if isinstance(streams, list) else []
+        self.is_listening = bool(known)
+        self.send({"stream": "listening", "data": {"streams": known}})
+
+
+class TradeUpdateHub:
+    """Every client of the stream."""
+
+    def __init__(self, credentials: Credentials, ledger: LedgerWriter) -> None:
+        self.credentials = credentials
+        self._ledger = ledger
+        self._clients: list[TradeUpdateStream] = []
+
+    def join(self, request: Request, socket: Socket) -> TradeUpdateStream:
+        """Serve a new client."""
+        client = TradeUpdateStream(self, request, socket)
+        self._clients.append(client)
+        self._ledger.write("stream_opened", stream=CHANNEL)
+        return client
+
+    def leave(self, client: TradeUpdateStream) -> None:
+        """Forget a client."""
+        self._clients.remove(client)
+        self._ledger.write("stream_closed", stream=CHANNEL)
+
+    def publish(self, event: VenueEvent) -> None:
+        """Send one order update to everyone who listens."""
+        text = b'{"stream":"trade_updates","data":' + event.json + b"}"
+        count = 0
+        for client in self._clients:
+            if client.is_listening and client.socket.is_open:
+                data = msgspec.msgpack.encode(msgspec.json.decode(text)) if client.is_msgpack else text
+                client.socket.send(data, is_binary=True)
+                count += 1
+        if event.execution_id:
+            self._ledger.write("fill_sent", execution_id=event.execution_id, clients=count)
