@@ -158,7 +158,7 @@ class TradingRest:
 
     def _get_account(self, _: Request) -> Response:
         blocked = {"trading_blocked": False, "transfers_blocked": False, "account_blocked": False}
-        fixed = {
+        fixed: dict[str, Any] = {
             "id": ACCOUNT_ID,
             "account_number": ACCOUNT_NUMBER,
             "status": "ACTIVE",
@@ -425,7 +425,7 @@ def _text(value_e9: int) -> str:
 
 def _asset(symbol: str) -> dict[str, Any]:
     is_crypto = "/" in symbol
-    asset = {
+    asset: dict[str, Any] = {
         "id": asset_id_of(symbol),
         "class": "crypto" if is_crypto else "us_equity",
         "exchange": "CRYPTO" if is_crypto else "NYSE",
