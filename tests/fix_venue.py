@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -44,11 +43,11 @@ def start_venue(tmp_path: Path) -> Iterator[StartVenue]:
     """Start venues with the options given, `speed="10"` being `--speed 10`; each is stopped after the test."""
     running: list[RunningVenue] = []
 
-    def start(**options: Any) -> RunningVenue:
+    def start(**options: object) -> RunningVenue:
         number = len(running)
         ledger_file = tmp_path / f"ledger-{number}.jsonl"
-        options = {"session": "synthetic:7", "seed": 7, "rate_limit": 100_000, **options}
-        arguments = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+        chosen = {"session": "synthetic:7", "seed": 7, "rate_limit": 100_000, **options}
+        arguments = [text for name, value in chosen.items() for text in (f"--{name.replace('_', '-')}", str(value))]
         command = [sys.executable, "-m", "holdfast", "venue", "--json", "--ledger", str(ledger_file)]
         process = subprocess.Popen(
             [*command, "--tls-dir", str(tmp_path / "venue-tls"), *arguments], stdout=subprocess.PIPE, text=True

@@ -13,6 +13,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.models import TradeUpdate
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
+
 from fix_venue import RunningVenue
 
 TIMEOUT_S = 20

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alpaca.common.exceptions import APIError
@@ -33,13 +34,14 @@ from alpaca.trading.requests import (
     TakeProfitRequest,
     TrailingStopOrderRequest,
 )
+
 from fix_venue import RunningVenue, StartVenue
 
 SYMBOL = "AAPL"
 
 
 @pytest.fixture
-def client(trust_venue: RunningVenue) -> TradingClient:
+def client(trust_venue: RunningVenue) -> Any:
     return TradingClient(trust_venue.key_id, trust_venue.secret_key, url_override=trust_venue.url)
 
 
@@ -49,19 +51,18 @@ def until(found: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def order_of(client: TradingClient, order: object) -> Order:
-    assert isinstance(order, Order)
+def order_of(client: Any, order: Any) -> Order:
     found = client.get_order_by_id(order.id)
     assert isinstance(found, Order)
     return found
 
 
-def wait_filled(client: TradingClient, order: object) -> Order:
+def wait_filled(client: Any, order: Any) -> Order:
     until(lambda: order_of(client, order).status is OrderStatus.FILLED)
     return order_of(client, order)
 
 
-def buy(client: TradingClient, qty: float, symbol: str = SYMBOL) -> Order:
+def buy(client: Any, qty: float, symbol: str = SYMBOL) -> Order:
     request = MarketOrderRequest(symbol=symbol, qty=qty, side=OrderSide.BUY, time_in_force=TimeInForce.DAY)
     return wait_filled(client, client.submit_order(request))
 
@@ -71,7 +72,7 @@ def error_of(error: pytest.ExceptionInfo[APIError]) -> tuple[int, int, str]:
     return error.value.status_code, body["code"], body["message"]
 
 
-def test_account_assets_clock_and_calendar_have_every_field_that_is_required(client: TradingClient) -> None:
+def test_account_assets_clock_and_calendar_have_every_field_that_is_required(client: Any) -> None:
     account = client.get_account()
     assert (account.cash, account.equity, account.buying_power) == ("100000", "100000", "200000")
     assert account.status == "ACTIVE"
@@ -90,7 +91,7 @@ def test_account_assets_clock_and_calendar_have_every_field_that_is_required(cli
     assert [(found.date, found.open.hour, found.open.minute) for found in days] == [(day, 9, 30)]
 
 
-def test_a_round_trip_leaves_the_cash_that_the_ledger_says(client: TradingClient, venue: RunningVenue) -> None:
+def test_a_round_trip_leaves_the_cash_that_the_ledger_says(client: Any, venue: RunningVenue) -> None:
     bought = buy(client, 50)
     assert bought.filled_avg_price is not None
     position = client.get_open_position(SYMBOL)
@@ -110,7 +111,7 @@ def test_a_round_trip_leaves_the_cash_that_the_ledger_says(client: TradingClient
     assert [activity["order_id"] for activity in activities] == [str(sold.id), str(bought.id)]
 
 
-def test_a_limit_order_rests_is_listed_changed_and_canceled(client: TradingClient) -> None:
+def test_a_limit_order_rests_is_listed_changed_and_canceled(client: Any) -> None:
     request = LimitOrderRequest(
         symbol=SYMBOL, qty=10, side="buy", time_in_force="gtc", limit_price=100.25, client_order_id="mine-1"
     )
@@ -137,7 +138,7 @@ def test_a_limit_order_rests_is_listed_changed_and_canceled(client: TradingClien
     assert [found.id for found in closed if isinstance(found, Order)] == [changed.id]
 
 
-def test_every_type_and_time_in_force_is_taken(client: TradingClient) -> None:
+def test_every_type_and_time_in_force_is_taken(client: Any) -> None:
     buy(client, 100)
     sale = {"symbol": SYMBOL, "qty": 10, "side": "sell"}
     taken = [
@@ -161,7 +162,7 @@ def test_every_type_and_time_in_force_is_taken(client: TradingClient) -> None:
     assert client.get_orders() == []
 
 
-def test_a_bracket_holds_its_exits_until_the_entry_fills(client: TradingClient) -> None:
+def test_a_bracket_holds_its_exits_until_the_entry_fills(client: Any) -> None:
     request = MarketOrderRequest(
         symbol=SYMBOL,
         qty=20,
@@ -187,7 +188,7 @@ def test_a_bracket_holds_its_exits_until_the_entry_fills(client: TradingClient) 
     assert order_of(client, loss).status is OrderStatus.CANCELED
 
 
-def test_refusals_carry_the_venues_codes(client: TradingClient) -> None:
+def test_refusals_carry_the_venues_codes(client: Any) -> None:
     request = LimitOrderRequest(
         symbol=SYMBOL, qty=1, side="buy", time_in_force="day", limit_price=50, client_order_id="once"
     )
@@ -211,12 +212,12 @@ def test_refusals_carry_the_venues_codes(client: TradingClient) -> None:
     assert error_of(error)[0] == 404
 
 
-def test_a_short_and_a_pair_are_closed_together(client: TradingClient) -> None:
+def test_a_short_and_a_pair_are_closed_together(client: Any) -> None:
     short = MarketOrderRequest(symbol=SYMBOL, qty=10, side="sell", time_in_force="day")
     wait_filled(client, client.submit_order(short))
     pair = MarketOrderRequest(symbol="BTC/USD", qty=0.005, side="buy", time_in_force="gtc")
     wait_filled(client, client.submit_order(pair))
-    held = {position.symbol: (position.qty, position.side) for position in client.get_all_positions()}  # type: ignore[union-attr]
+    held = {position.symbol: (position.qty, position.side) for position in client.get_all_positions()}
     assert held == {"AAPL": ("-10", PositionSide.SHORT), "BTCUSD": ("0.005", PositionSide.LONG)}
     half = client.close_position(SYMBOL, ClosePositionRequest(percentage="50"))
     assert wait_filled(client, half).filled_qty == "5"
@@ -226,7 +227,7 @@ def test_a_short_and_a_pair_are_closed_together(client: TradingClient) -> None:
     until(lambda: client.get_all_positions() == [])
 
 
-def test_a_suspended_account_refuses_orders_until_it_is_released(client: TradingClient) -> None:
+def test_a_suspended_account_refuses_orders_until_it_is_released(client: Any) -> None:
     configuration = client.get_account_configurations()
     assert isinstance(configuration, AccountConfiguration)
     configuration.suspend_trade = True
@@ -249,7 +250,7 @@ def test_wrong_keys_and_too_many_requests_are_turned_away(
     with pytest.raises(APIError) as error:
         stranger.get_account()
     assert error.value.status_code == 401
-    client = TradingClient(venue.key_id, venue.secret_key, url_override=venue.url)
+    client: Any = TradingClient(venue.key_id, venue.secret_key, url_override=venue.url)
     # The limit counts by minutes of the clock; one of them may end while this runs.
     client._retry = 0
     statuses = []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fix_venue import StartVenue
 
 SCRIPT = Path(__file__).with_name("third_party.py")

@@ -1,4 +1,4 @@
-"""A trader's script, written from Alpaca's documentation only: watch quotes, buy, sell, until the stream tells of a sale.
+"""A trader's script, written from Alpaca's documentation only: watch quotes, buy, sell, until the stream tells so.
 
 Usage: third_party.py URL KEY_ID SECRET_KEY SYMBOL
 """

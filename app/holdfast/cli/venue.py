@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(name="venue")
-    def venue(
+    def venue(  # noqa: PLR0917 - options, as typer wants them
         session: Annotated[
             str, typer.Option(help="synthetic:SEED, a directory of recorded ticks or a journal directory.")
         ] = "synthetic:1",
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         key_id: Annotated[str, typer.Option(help="The key id that is accepted.")] = "PKSIMULATED",
         secret_key: Annotated[
             str, typer.Option(envvar="HOLDFAST_VENUE_SECRET_KEY", help="Its secret.", show_default=False)
-        ] = "simulated-secret",
+        ] = "simulated-secret",  # noqa: S107 - of a simulation
         rate_limit: Annotated[int, typer.Option(help="Requests a minute.")] = 200,
         cash_usd: Annotated[int, typer.Option(help="Cash at the start.")] = 100_000,
         latency_ms_min: Annotated[float, typer.Option(help="Least session time from a request to its effect.")] = 0.0,

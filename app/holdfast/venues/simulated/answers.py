@@ -1,5 +1,6 @@
 """JSON answers, and reading what a client sent. Numbers stay decimal text all the way."""
 
+import contextlib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -44,14 +45,12 @@ def scaled_e9(value: object, name: str) -> int:
     """
     if value is None or value == "":
         return 0
-    try:
-        if not isinstance(value, str | int | float | Decimal) or isinstance(value, bool):
-            raise InvalidOperation
-        scaled = Decimal(str(value)) * E9
-        if not scaled.is_finite() or scaled != scaled.to_integral_value() or abs(scaled) > AMOUNT_E9_MAX:
-            raise InvalidOperation
-    except InvalidOperation:
-        raise invalid(f"{name}: expected a number with at most nine decimals") from None
+    scaled = Decimal("NaN")
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
+        with contextlib.suppress(InvalidOperation):
+            scaled = Decimal(str(value)) * E9
+    if not scaled.is_finite() or scaled != scaled.to_integral_value() or abs(scaled) > AMOUNT_E9_MAX:
+        raise invalid(f"{name}: expected a number with at most nine decimals")
     return int(scaled)
 
 
