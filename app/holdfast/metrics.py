@@ -83,3 +83,22 @@ RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full dis
 RELAY_CLIENTS = Gauge("holdfast_relay_clients", "Clients that read a journal through the relay", ["journal"])
 RELAY_SENT_BYTES = Counter("holdfast_relay_sent_bytes_total", "Bytes of records sent by the relay", ["journal"])
 RELAY_MIRROR_LAG = Gauge("holdfast_relay_mirror_lag_records", "Records that a mirror has yet to get", ["journal"])
+
+# market-data. `stream` is equities or crypto; `channel` and `reason` are labels of record codes.
+FEED_MESSAGES = Counter("holdfast_feed_messages_total", "Messages journaled", ["stream", "channel"])
+FEED_DROPPED = Counter("holdfast_feed_dropped_total", "Messages that could not be used", ["stream", "reason"])
+FEED_ERRORS = Counter("holdfast_feed_errors_total", "Error messages of the venue", ["stream", "code"])
+FEED_RECONNECTS = Counter("holdfast_feed_reconnects_total", "Connections that ended or could not be made", ["stream"])
+FEED_STATE = Gauge("holdfast_feed_state", "1 for the state the stream is in", ["stream", "state"])
+FEED_QUIET_SECONDS = Gauge("holdfast_feed_quiet_seconds", "Session time since the last message", ["stream", "channel"])
+FEED_STALE = Gauge("holdfast_feed_stale", "1 while a channel is stale", ["stream", "channel"])
+FEED_LATENCY = Histogram(
+    "holdfast_feed_latency_seconds",
+    "Receive time minus the venue's time, sampled; only with the host's clock as session time",
+    ["stream"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+FEED_GAPS = Counter("holdfast_feed_gaps_total", "Gaps opened", ["stream", "reason"])
+FEED_GAPS_UNREPAIRED = Gauge("holdfast_feed_gaps_unrepaired", "Gaps not yet repaired", ["stream"])
+FEED_RECOVERED = Counter("holdfast_feed_recovered_total", "Records that history gave back", ["stream"])
+FEED_SYMBOLS_REFUSED = Gauge("holdfast_feed_symbols_refused", "Symbols beyond the account's limit", ["stream"])

@@ -3,11 +3,13 @@
 from holdfast._native import Channel, GapReason
 from holdfast.venues.alpaca.gaps import GapLedger, Loss, Staleness
 
-EVERY = frozenset({Channel.QUOTES, Channel.TRADES, Channel.BARS})
-
 
 def lose(ledger: GapLedger, channel: Channel = Channel.ALL, *, from_ns: int = 100) -> Loss | None:
     return ledger.lose(GapReason.DISCONNECTED, channel=channel, from_ns=from_ns, from_seq=7)
+
+
+def bound(ledger: GapLedger, *, at_ns: int, channel: Channel = Channel.QUOTES) -> list[Loss]:
+    return ledger.bound(ts_event_ns=at_ns, seq=9, channel=channel)
 
 
 def test_a_gap_ends_with_the_first_event_after_it() -> None:
@@ -15,18 +17,38 @@ def test_a_gap_ends_with_the_first_event_after_it() -> None:
     loss = lose(ledger)
     assert loss is not None
     assert ledger.is_open
+    assert ledger.waiting() is None
     assert [(gap.symbol, gap.from_ns, gap.to_ns, gap.is_repaired) for gap in loss.records(())] == [("", 100, 0, 0)]
-    assert ledger.bound(ts_event_ns=250, seq=9, channels=frozenset({Channel.TRADES})) == [loss]
+    assert bound(ledger, at_ns=250, channel=Channel.TRADES) == [loss]
     assert not ledger.is_open
-    (gap,) = loss.records(("IBM",), missed=3, is_repaired=True)
+    assert ledger.waiting() is loss
+    assert ledger.fill(loss, end_ns=250, end_seq=9, count=3)
+    assert len(ledger) == 0
+    (gap,) = loss.records(("IBM",), is_repaired=True)
     assert (gap.symbol, gap.to_ns, gap.missed_count, gap.is_repaired) == ("IBM", 250, 3, 1)
 
 
-def test_a_gap_inside_a_wider_one_is_not_opened() -> None:
+def test_a_loss_inside_an_open_gap_is_part_of_it() -> None:
     ledger = GapLedger()
     assert lose(ledger) is not None
     assert lose(ledger, Channel.QUOTES) is None
     assert lose(ledger) is None
+    assert len(ledger) == 1
+
+
+def test_a_loss_during_the_repair_makes_the_gap_longer() -> None:
+    ledger = GapLedger()
+    loss = lose(ledger)
+    assert loss is not None
+    bound(ledger, at_ns=250)
+    assert lose(ledger, from_ns=300) is None
+    assert ledger.is_open
+    assert not ledger.fill(loss, end_ns=250, end_seq=9, count=3)
+    assert ledger.waiting() is None
+    bound(ledger, at_ns=400)
+    assert (loss.from_ns, loss.filled_ns, loss.to_ns) == (100, 250, 400)
+    assert ledger.fill(loss, end_ns=400, end_seq=9, count=2)
+    assert loss.missed_count == 5
 
 
 def test_nothing_is_missing_before_the_first_event() -> None:
@@ -38,15 +60,15 @@ def test_nothing_is_missing_before_the_first_event() -> None:
 def test_a_stale_channel_resumes_only_with_its_own_events() -> None:
     ledger = GapLedger()
     loss = lose(ledger, Channel.QUOTES)
-    assert ledger.bound(ts_event_ns=200, seq=8, channels=frozenset({Channel.TRADES})) == []
+    assert bound(ledger, at_ns=200, channel=Channel.TRADES) == []
     assert ledger.is_open
-    assert ledger.bound(ts_event_ns=300, seq=9, channels=EVERY) == [loss]
+    assert bound(ledger, at_ns=300) == [loss]
 
 
 def test_a_gap_never_ends_before_it_begins() -> None:
     ledger = GapLedger()
     lose(ledger, from_ns=500)
-    (loss,) = ledger.bound(ts_event_ns=400, seq=9, channels=EVERY)
+    (loss,) = bound(ledger, at_ns=400)
     assert loss.to_ns == 500
 
 

@@ -62,7 +62,6 @@ def test_a_welcome_is_answered_with_credentials_and_those_with_the_subscription(
     protocol = make()
     protocol.on_connecting(0.0)
     assert control(protocol, "success", text="connected") == [Send({"action": "auth", "key": "K", "secret": "S"})]
-    assert protocol.state is FeedState.AUTHENTICATING
     everything = ["IBM", "BAC", "SPY"]
     assert control(protocol, "success", text="authenticated") == [
         Send({"action": "subscribe", "trades": everything, "quotes": everything})
@@ -119,7 +118,7 @@ def test_already_authenticated_is_harmless() -> None:
 def test_the_symbol_limit_leaves_out_only_the_symbols_that_do_not_fit() -> None:
     protocol = authenticated(make(symbols=("A", "B", "C", "D")))
     room, refused = {"A", "B", "D"}, 0
-    outstanding = [("A", "B", "C", "D")]
+    outstanding: list[tuple[str, ...]] = [("A", "B", "C", "D")]
     while outstanding:
         symbols = outstanding.pop()
         if set(symbols) <= room:

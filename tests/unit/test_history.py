@@ -19,9 +19,8 @@ def answer(text: str, status: int = 200) -> Response:
 
 
 def request(channel: Channel = Channel.TRADES, *symbols: str) -> HistoryRequest:
-    return HistoryRequest(
-        channel=channel, symbols=symbols or ("IBM", "BAC"), start_ns=1, end_ns=2_000_000_000, feed="iex"
-    )
+    symbols = symbols or ("IBM", "BAC")
+    return HistoryRequest(channel=channel, symbols=symbols, start_ns=1, end_ns=2_000_000_000, feed="iex")
 
 
 class Pages:
@@ -107,7 +106,7 @@ def test_garbage_is_bad_input(text: str) -> None:
 
 async def test_every_page_is_asked_for_with_the_token_of_the_one_before() -> None:
     pages = Pages(3, lambda number: TRADE.replace('"i":7', f'"i":{number}'))
-    ids = [json.loads(frame)[0]["i"] async for frames in fetch(pages, request()) for frame in frames]
+    ids = [json.loads(frame)[0]["i"] async for frames, _ in fetch(pages, request()) for frame in frames]
     assert ids == [1, 2, 3]
     assert [parse_qs(urlsplit(target).query).get("page_token") for target in pages.asked] == [
         None,
@@ -119,5 +118,11 @@ async def test_every_page_is_asked_for_with_the_token_of_the_one_before() -> Non
 async def test_the_number_of_pages_is_bounded() -> None:
     pages = Pages(5, lambda _: TRADE)
     with pytest.raises(BadInput, match="more than 4 pages"):
-        [frames async for frames in fetch(pages, request(), pages_max=4)]
+        [frames async for frames, _ in fetch(pages, request(), pages_max=4)]
     assert len(pages.asked) == 4
+
+
+async def test_an_interrupted_fetch_goes_on_at_its_token() -> None:
+    pages = Pages(1, lambda _: TRADE)
+    assert len([frames async for frames, _ in fetch(pages, request(), page_token="page 2")]) == 1
+    assert parse_qs(urlsplit(pages.asked[0]).query)["page_token"] == ["page 2"]

@@ -92,6 +92,7 @@ class Note:
     event: str
     code: int = 0
     detail: str = ""
+    count: int = 1
 
 
 Action = Send | Disconnect | Reconnect | Lose | Resume | Fail | Note
@@ -303,6 +304,6 @@ class FeedProtocol:
         policy = self.policy
         exponent = min(self._attempts, 16)
         if self._is_ghost:
-            ceiling_s = min(policy.ghost_s_max, policy.ghost_base_s * 2**exponent)
+            ceiling_s = min(policy.ghost_s_max, policy.ghost_base_s * (1 << exponent))
             return policy.ghost_base_s + self.random() * (ceiling_s - policy.ghost_base_s)
-        return self.random() * min(policy.backoff_s_max, policy.backoff_base_s * 2**exponent)
+        return self.random() * min(policy.backoff_s_max, policy.backoff_base_s * (1 << exponent))

@@ -17,7 +17,7 @@ PATIENCE = {Channel.QUOTES: 1.0, Channel.ORDERBOOKS: 1.0, Channel.TRADES: 5.0, C
 class Loss:
     """Market data missing between the events at `from_ns` and `to_ns` (0 while unknown).
 
-    `from_seq` and `to_seq` are where the journal stood at both ends.
+    `from_seq` and `to_seq` are where the journal stood at both ends; up to `filled_ns` history has been read already.
     """
 
     reason: GapReason
@@ -26,15 +26,17 @@ class Loss:
     from_seq: int
     to_ns: int = 0
     to_seq: int = 0
+    filled_ns: int = 0
+    missed_count: int = 0
 
-    def records(self, symbols: tuple[str, ...], *, missed: int = 0, is_repaired: bool = False) -> list[Gap]:
+    def records(self, symbols: tuple[str, ...], *, is_repaired: bool = False) -> list[Gap]:
         """Return the records to journal: one a symbol, one for all when `symbols` is empty."""
         return [
             Gap(
                 symbol=symbol,
                 from_ns=self.from_ns,
                 to_ns=self.to_ns,
-                missed_count=missed,
+                missed_count=self.missed_count,
                 channel=self.channel,
                 reason=self.reason,
                 is_repaired=int(is_repaired),
@@ -45,29 +47,58 @@ class Loss:
 
 @dataclass(slots=True)
 class GapLedger:
-    """The losses of one stream that have no end yet. `is_open` is what the hot path asks."""
+    """The losses of one stream that are not repaired. `is_open` is what the hot path asks.
+
+    Invariant: at most one loss a channel; a new loss inside an unrepaired one makes that one longer.
+    """
 
     is_open: bool = False
-    _open: dict[Channel, Loss] = field(default_factory=dict)
+    _losses: dict[Channel, Loss] = field(default_factory=dict)
 
     def lose(self, reason: GapReason, *, channel: Channel, from_ns: int, from_seq: int) -> Loss | None:
-        """Open a gap; nothing when a wider one is open, or before the first event: nobody can miss what never was."""
-        if from_ns == 0 or channel in self._open or Channel.ALL in self._open:
+        """Open a gap; returns nothing when an unrepaired one covers it and goes on.
+
+        Before the first event (`from_ns` 0) nothing is missing: nobody relies on what never came.
+        """
+        if from_ns == 0:
+            return None
+        self.is_open = True
+        covering = self._losses.get(Channel.ALL) or self._losses.get(channel)
+        if covering is not None:
+            covering.to_ns = 0
             return None
         loss = Loss(reason=reason, channel=channel, from_ns=from_ns, from_seq=from_seq)
-        self._open[channel] = loss
-        self.is_open = True
+        self._losses[channel] = loss
         return loss
 
-    def bound(self, *, ts_event_ns: int, seq: int, channels: frozenset[Channel]) -> list[Loss]:
-        """End the losses that an event of one of `channels` ends; returns them, to be repaired."""
-        ended = [loss for channel, loss in self._open.items() if channel is Channel.ALL or channel in channels]
-        for loss in ended:
-            del self._open[loss.channel]
-            loss.to_ns = max(ts_event_ns, loss.from_ns)
-            loss.to_seq = seq
-        self.is_open = bool(self._open)
+    def bound(self, *, ts_event_ns: int, seq: int, channel: Channel) -> list[Loss]:
+        """End the open losses that an event of `channel` ends; returns them, to be repaired."""
+        ended = []
+        for loss in self._losses.values():
+            if loss.to_ns == 0 and loss.channel in {Channel.ALL, channel}:
+                loss.to_ns = max(ts_event_ns, loss.from_ns)
+                loss.to_seq = seq
+                ended.append(loss)
+        self.is_open = any(loss.to_ns == 0 for loss in self._losses.values())
         return ended
+
+    def waiting(self) -> Loss | None:
+        """Return a loss that has both ends and is to be repaired."""
+        return next((loss for loss in self._losses.values() if loss.to_ns), None)
+
+    def fill(self, loss: Loss, *, end_ns: int, end_seq: int, count: int) -> bool:
+        """Note that history was read up to `end_ns`; returns whether that repaired the loss and closed it."""
+        loss.missed_count += count
+        if loss.to_ns == end_ns:
+            del self._losses[loss.channel]
+            return True
+        loss.filled_ns = end_ns
+        loss.from_seq = end_seq
+        return False
+
+    def __len__(self) -> int:
+        """Return how many losses are not repaired."""
+        return len(self._losses)
 
 
 @dataclass(slots=True, kw_only=True)

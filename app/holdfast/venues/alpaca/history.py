@@ -103,17 +103,16 @@ def parse_page(response: Response, channel: Channel) -> tuple[list[bytes], str]:
 
 
 async def fetch(
-    connection: Getter, request: HistoryRequest, *, pages_max: int = PAGES_MAX
-) -> AsyncIterator[list[bytes]]:
-    """Yield the frames of one page after another, in the stream's JSON.
+    connection: Getter, request: HistoryRequest, *, page_token: str = "", pages_max: int = PAGES_MAX
+) -> AsyncIterator[tuple[list[bytes], str]]:
+    """Yield the frames of one page after another with the token of the next, beginning at `page_token`.
 
     Raises: as `parse_page`; RetryLater also without an answer; BadInput after `pages_max` pages.
     """
-    token = ""
     for _ in range(pages_max):
-        frames, token = parse_page(await connection.get(request.target(token)), request.channel)
-        yield frames
-        if not token:
+        frames, page_token = parse_page(await connection.get(request.target(page_token)), request.channel)
+        yield frames, page_token
+        if not page_token:
             return
     raise BadInput(f"history of {request.channel.label} has more than {pages_max} pages")
 
