@@ -1054,6 +1054,8 @@ class Calendar:
         """Take the pairs; ValueError when they are not sorted or overlap."""
     def session_at(self, session_ns: int) -> tuple[int, int] | None:
         """Return the open and close of the session that a moment lies in; None outside."""
+    def blackout_at(self, session_ns: int) -> tuple[int, int] | None:
+        """Return begin and end of the blackout window that a moment lies in; None outside."""
     def day_of(self, session_ns: int) -> int:
         """Return the days since 1970-01-01 of the session day that a moment counts for; it begins at 04:00 New York."""
 

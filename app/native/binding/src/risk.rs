@@ -106,6 +106,11 @@ impl Calendar {
             .map(|session| (session.begin_ns, session.end_ns))
     }
 
+    /// Begin and end of the blackout window that a moment lies in; None outside.
+    fn blackout_at(&self, session_ns: i64) -> Option<(i64, i64)> {
+        self.0.blackout_at(session_ns).map(|window| (window.begin_ns, window.end_ns))
+    }
+
     /// Days since 1970-01-01 of the session day that a moment counts for; it begins at 04:00 New York.
     fn day_of(&self, session_ns: i64) -> i64 {
         self.0.day_of(session_ns).day

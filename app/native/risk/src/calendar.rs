@@ -18,8 +18,16 @@ pub struct Interval {
 /// Sessions and blackout windows of the venue, sorted and without overlap.
 #[derive(Clone, Debug, Default)]
 pub struct Calendar {
-    sessions: Vec<Interval>,
-    blackouts: Vec<Interval>,
+    sessions: Intervals,
+    blackouts: Intervals,
+}
+
+/// Sorted intervals, with the first that may hold a moment of each day: found without a search.
+#[derive(Clone, Debug, Default)]
+struct Intervals {
+    all: Vec<Interval>,
+    first_day: i64,
+    first_of_day: Vec<u32>,
 }
 
 /// Which session, week and month a moment belongs to; each number only grows.
@@ -37,29 +45,30 @@ impl Calendar {
     /// Takes sessions and blackouts as pairs of begin and end; nothing when they are not sorted or overlap.
     pub fn new(sessions: &[(i64, i64)], blackouts: &[(i64, i64)]) -> Option<Self> {
         Some(Self {
-            sessions: intervals(sessions)?,
-            blackouts: intervals(blackouts)?,
+            sessions: Intervals::new(sessions)?,
+            blackouts: Intervals::new(blackouts)?,
         })
     }
 
     /// The session that a moment lies in.
     pub fn session_at(&self, session_ns: i64) -> Option<Interval> {
-        find(&self.sessions, session_ns)
+        self.sessions.find(session_ns)
     }
 
     /// The blackout window that a moment lies in.
     pub fn blackout_at(&self, session_ns: i64) -> Option<Interval> {
-        find(&self.blackouts, session_ns)
+        self.blackouts.find(session_ns)
     }
 
     /// The session day that a moment counts for: a day begins at 04:00 New York of a day with a session.
     pub fn day_of(&self, session_ns: i64) -> SessionDay {
         let begun = self
             .sessions
+            .all
             .partition_point(|session| session.begin_ns - BEFORE_OPEN_NS <= session_ns);
-        begun
-            .checked_sub(1)
-            .map_or_else(SessionDay::default, |last| SessionDay::of(self.sessions[last].begin_ns))
+        begun.checked_sub(1).map_or_else(SessionDay::default, |last| {
+            SessionDay::of(self.sessions.all[last].begin_ns)
+        })
     }
 }
 
@@ -85,22 +94,37 @@ impl SessionDay {
     }
 }
 
-fn intervals(pairs: &[(i64, i64)]) -> Option<Vec<Interval>> {
-    let is_sorted = pairs.iter().all(|(begin, end)| begin < end) && pairs.windows(2).all(|two| two[0].1 <= two[1].0);
-    is_sorted.then(|| {
-        pairs
+impl Intervals {
+    fn new(pairs: &[(i64, i64)]) -> Option<Self> {
+        let is_sorted =
+            pairs.iter().all(|(begin, end)| begin < end) && pairs.windows(2).all(|two| two[0].1 <= two[1].0);
+        if !is_sorted {
+            return None;
+        }
+        let all: Vec<_> = pairs
             .iter()
             .map(|&(begin_ns, end_ns)| Interval { begin_ns, end_ns })
-            .collect()
-    })
-}
+            .collect();
+        let (Some(first), Some(last)) = (all.first(), all.last()) else {
+            return Some(Self::default());
+        };
+        let (first_day, last_day) = (first.begin_ns.div_euclid(DAY_NS), last.end_ns.div_euclid(DAY_NS));
+        let first_of_day = (first_day..=last_day)
+            .map(|day| all.partition_point(|interval| interval.end_ns <= day * DAY_NS) as u32)
+            .collect();
+        Some(Self {
+            all,
+            first_day,
+            first_of_day,
+        })
+    }
 
-fn find(intervals: &[Interval], moment_ns: i64) -> Option<Interval> {
-    let index = intervals.partition_point(|interval| interval.end_ns <= moment_ns);
-    intervals
-        .get(index)
-        .filter(|interval| interval.begin_ns <= moment_ns)
-        .copied()
+    fn find(&self, moment_ns: i64) -> Option<Interval> {
+        let day = usize::try_from(moment_ns.div_euclid(DAY_NS) - self.first_day).ok()?;
+        let first = *self.first_of_day.get(day)? as usize;
+        let found = self.all[first..].iter().find(|interval| interval.end_ns > moment_ns)?;
+        (found.begin_ns <= moment_ns).then_some(*found)
+    }
 }
 
 #[cfg(test)]

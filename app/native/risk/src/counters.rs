@@ -132,6 +132,7 @@ impl Counters {
     }
 
     /// Limit and value of a breaker, given the unrealized profit and loss of all positions.
+    #[inline]
     pub(crate) fn usage(&self, rule: Reason, unrealized_e9: i64, limits: &RiskLimits) -> Usage {
         let open_loss_e9 = |realized_e9: i64| -(realized_e9.saturating_add(unrealized_e9.min(0)));
         match rule {

@@ -25,23 +25,29 @@ pub struct Clock {
 /// A generic cell rate: one number holds the whole state of the bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Rate {
+    interval_ns: i64,
     due_ns: i64,
 }
 
 impl Rate {
-    fn interval_ns(per_s: i64) -> i64 {
-        (E9 / per_s).max(1)
+    fn new(per_s: i64) -> Self {
+        Self {
+            interval_ns: (E9 / per_s).max(1),
+            due_ns: 0,
+        }
     }
 
     /// Tokens that would be out with one more order now.
-    pub(crate) fn tokens_needed(self, now_ns: i64, per_s: i64) -> i64 {
-        let interval_ns = Self::interval_ns(per_s);
-        let backlog_ns = self.due_ns.saturating_sub(now_ns).max(0);
-        (backlog_ns + interval_ns - 1) / interval_ns + 1
+    pub(crate) fn tokens_needed(self, now_ns: i64) -> i64 {
+        let backlog_ns = self.due_ns.saturating_sub(now_ns);
+        if backlog_ns <= 0 {
+            return 1;
+        }
+        (backlog_ns + self.interval_ns - 1) / self.interval_ns + 1
     }
 
-    fn take(&mut self, now_ns: i64, per_s: i64) {
-        self.due_ns = self.due_ns.max(now_ns) + Self::interval_ns(per_s);
+    fn take(&mut self, now_ns: i64) {
+        self.due_ns = self.due_ns.max(now_ns) + self.interval_ns;
     }
 }
 
@@ -93,7 +99,7 @@ impl Gate {
             positions: PositionBook::default(),
             counters: Counters::default(),
             totals: Totals::default(),
-            rate: Rate::default(),
+            rate: Rate::new(limits.order_rate_per_s_max),
             tripped: [None; BREAKERS.len()],
             disabled: Vec::new(),
             is_latched: false,
@@ -303,7 +309,7 @@ impl Gate {
         let reserved = &mut self.reserved[applied.index];
         (reserved.decided_price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
         self.recount_order(applied.index);
-        self.rate.take(now_ns, self.limits.order_rate_per_s_max);
+        self.rate.take(now_ns);
         if decision.is_reduction != 0 {
             return;
         }

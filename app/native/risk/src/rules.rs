@@ -19,104 +19,89 @@ pub(crate) struct Question<'a> {
 /// A rule gives the limit and the value if the proposal breaks it.
 type Rule = fn(&Question<'_>) -> Option<Usage>;
 
-/// Rules that hold for every order, reductions included.
-pub(crate) const EVERY_ORDER: &[(Reason, Rule)] = &[
-    (Reason::INTENT_INVALID, intent_invalid),
-    (Reason::INTENT_EXPIRED, intent_expired),
-    (Reason::ORDER_UNKNOWN, replaces_unknown),
-    (Reason::NOTIONAL_MISMATCH, notional_mismatch),
-    (Reason::FLIP_THROUGH_ZERO, flip_through_zero),
-];
+/// Makes the function that asks rules in order and gives the first that is broken; the compiler sees through each.
+macro_rules! rules {
+    ($(#[$doc:meta])* $table:ident { $($reason:ident => $rule:expr,)* }) => {
+        $(#[$doc])*
+        fn $table(question: &Question<'_>) -> Option<(Reason, Usage)> {
+            $(
+                let rule: Rule = $rule;
+                if let Some(usage) = rule(question) {
+                    return Some((Reason::$reason, usage));
+                }
+            )*
+            None
+        }
+    };
+}
 
+rules! {
+/// Rules that hold for every order, reductions included.
+every_order {
+    INTENT_INVALID => intent_invalid,
+    INTENT_EXPIRED => intent_expired,
+    ORDER_UNKNOWN => replaces_unknown,
+    NOTIONAL_MISMATCH => notional_mismatch,
+    FLIP_THROUGH_ZERO => flip_through_zero,
+}}
+
+rules! {
 /// Rules that hold for entries: whatever is not certainly a reduction.
-pub(crate) const ENTRIES: &[(Reason, Rule)] = &[
-    (Reason::KILL_LATCH, |q| q.gate.is_latched().then_some(Usage::default())),
-    (Reason::STATE_HALTED, |q| {
-        (q.gate.state() == TradingStateCode::HALTED).then_some(Usage::default())
-    }),
-    (Reason::NOT_RECONCILED, |q| {
-        (!q.gate.is_reconciled()).then_some(Usage::default())
-    }),
-    (Reason::ACCOUNT_BLOCKED, |q| {
-        q.gate.counters.account.is_trading_blocked.then_some(Usage::default())
-    }),
-    (Reason::DAILY_LOSS, |q| q.breaker(Reason::DAILY_LOSS)),
-    (Reason::WEEKLY_LOSS, |q| q.breaker(Reason::WEEKLY_LOSS)),
-    (Reason::MONTHLY_LOSS, |q| q.breaker(Reason::MONTHLY_LOSS)),
-    (Reason::DRAWDOWN, |q| q.breaker(Reason::DRAWDOWN)),
-    (Reason::CONSECUTIVE_LOSSES, |q| q.breaker(Reason::CONSECUTIVE_LOSSES)),
-    (Reason::TRADES_PER_DAY, trades_per_day),
-    (Reason::STATE_REDUCING, |q| {
-        (q.gate.state() == TradingStateCode::REDUCING).then_some(Usage::default())
-    }),
-    (Reason::STRATEGY_DISABLED, |q| {
-        q.gate.is_disabled(q.intent.strategy).then_some(Usage::default())
-    }),
-    (Reason::SYMBOL_UNKNOWN, |q| {
-        (!q.state.is_configured).then_some(Usage::default())
-    }),
-    (Reason::SYMBOL_HALTED, |q| q.state.is_halted.then_some(Usage::default())),
-    (Reason::SESSION_CLOSED, session_closed),
-    (Reason::BLACKOUT, blackout),
-    (Reason::QUOTE_MISSING, |q| {
-        (!q.state.has_quote()).then_some(Usage::default())
-    }),
-    (Reason::GAP_UNREPAIRED, |q| q.state.has_gap.then_some(Usage::default())),
-    (Reason::QUOTE_STALE, quote_stale),
-    (Reason::QUOTE_CROSSED, quote_crossed),
-    (Reason::QUOTE_LOCKED, quote_locked),
-    (Reason::QUOTE_WIDE, quote_wide),
-    (Reason::QUOTE_JUMPED, quote_jumped),
-    (Reason::PRICE_RANGE, price_range),
-    (Reason::PRICE_COLLAR, price_collar),
-    (Reason::SHORT_DISALLOWED, short_disallowed),
-    (Reason::ORDER_QUANTITY, |q| {
-        beyond(q.gate.limits.order_quantity_max_e9, q.proposal.quantity_e9)
-    }),
-    (Reason::ORDER_NOTIONAL, |q| {
-        beyond(q.gate.limits.order_notional_max_e9, q.proposal.notional_e9)
-    }),
-    (Reason::INTENT_INVALID, stop_distance),
-    (Reason::TRADE_LOSS, trade_loss),
-    (Reason::POSITION_QUANTITY, position_quantity),
-    (Reason::POSITION_NOTIONAL, |q| {
-        beyond(q.gate.limits.position_notional_max_e9, q.symbol_exposure_e9())
-    }),
-    (Reason::CONCENTRATION, |q| {
-        q.share_of_equity(q.gate.limits.concentration_max_e9, q.symbol_exposure_e9())
-    }),
-    (Reason::GROSS_EXPOSURE, |q| {
-        beyond(q.gate.limits.gross_exposure_max_e9, q.gross_exposure_e9())
-    }),
-    (Reason::NET_EXPOSURE, net_exposure),
-    (Reason::LEVERAGE, |q| {
-        q.share_of_equity(q.gate.limits.leverage_max_e9, q.gross_exposure_e9())
-    }),
-    (Reason::BUYING_POWER, buying_power),
-    (Reason::OPEN_POSITIONS, open_positions),
-    (Reason::OPEN_ORDERS, |q| {
-        beyond_count(q.gate.limits.open_orders_max, q.gate.totals.open_orders + 1)
-    }),
-    (Reason::DAILY_NOTIONAL, daily_notional),
-    (Reason::SELF_TRADE, self_trade),
-    (Reason::DUPLICATE_INTENT, duplicate_intent),
-    (Reason::REPEAT_EXECUTION, repeat_execution),
-    (Reason::ORDER_RATE, order_rate),
-];
+entries {
+    KILL_LATCH => |q| q.gate.is_latched().then_some(Usage::default()),
+    STATE_HALTED => |q| { (q.gate.state() == TradingStateCode::HALTED).then_some(Usage::default()) },
+    NOT_RECONCILED => |q| { (!q.gate.is_reconciled()).then_some(Usage::default()) },
+    ACCOUNT_BLOCKED => |q| { q.gate.counters.account.is_trading_blocked.then_some(Usage::default()) },
+    DAILY_LOSS => |q| q.breaker(Reason::DAILY_LOSS),
+    WEEKLY_LOSS => |q| q.breaker(Reason::WEEKLY_LOSS),
+    MONTHLY_LOSS => |q| q.breaker(Reason::MONTHLY_LOSS),
+    DRAWDOWN => |q| q.breaker(Reason::DRAWDOWN),
+    CONSECUTIVE_LOSSES => |q| q.breaker(Reason::CONSECUTIVE_LOSSES),
+    TRADES_PER_DAY => trades_per_day,
+    STATE_REDUCING => |q| { (q.gate.state() == TradingStateCode::REDUCING).then_some(Usage::default()) },
+    STRATEGY_DISABLED => |q| { q.gate.is_disabled(q.intent.strategy).then_some(Usage::default()) },
+    SYMBOL_UNKNOWN => |q| { (!q.state.is_configured).then_some(Usage::default()) },
+    SYMBOL_HALTED => |q| q.state.is_halted.then_some(Usage::default()),
+    SESSION_CLOSED => session_closed,
+    BLACKOUT => blackout,
+    QUOTE_MISSING => |q| { (!q.state.has_quote()).then_some(Usage::default()) },
+    GAP_UNREPAIRED => |q| q.state.has_gap.then_some(Usage::default()),
+    QUOTE_STALE => quote_stale,
+    QUOTE_CROSSED => quote_crossed,
+    QUOTE_LOCKED => quote_locked,
+    QUOTE_WIDE => quote_wide,
+    QUOTE_JUMPED => quote_jumped,
+    PRICE_RANGE => price_range,
+    PRICE_COLLAR => price_collar,
+    SHORT_DISALLOWED => short_disallowed,
+    ORDER_QUANTITY => |q| { beyond(q.gate.limits.order_quantity_max_e9, q.proposal.quantity_e9) },
+    ORDER_NOTIONAL => |q| { beyond(q.gate.limits.order_notional_max_e9, q.proposal.notional_e9) },
+    INTENT_INVALID => stop_distance,
+    TRADE_LOSS => trade_loss,
+    POSITION_QUANTITY => position_quantity,
+    POSITION_NOTIONAL => |q| { beyond(q.gate.limits.position_notional_max_e9, q.symbol_exposure_e9()) },
+    CONCENTRATION => |q| { q.share_of_equity(q.gate.limits.concentration_max_e9, q.symbol_exposure_e9()) },
+    GROSS_EXPOSURE => |q| { beyond(q.gate.limits.gross_exposure_max_e9, q.gross_exposure_e9()) },
+    NET_EXPOSURE => net_exposure,
+    LEVERAGE => |q| { q.share_of_equity(q.gate.limits.leverage_max_e9, q.gross_exposure_e9()) },
+    BUYING_POWER => buying_power,
+    OPEN_POSITIONS => open_positions,
+    OPEN_ORDERS => |q| { beyond_count(q.gate.limits.open_orders_max, q.gate.totals.open_orders + 1) },
+    DAILY_NOTIONAL => daily_notional,
+    SELF_TRADE => self_trade,
+    DUPLICATE_INTENT => duplicate_intent,
+    REPEAT_EXECUTION => repeat_execution,
+    ORDER_RATE => order_rate,
+}}
 
 impl Question<'_> {
     /// The first rule that the proposal breaks.
     pub(crate) fn broken_rule(&self) -> Option<(Reason, Usage)> {
-        let first = |rules: &[(Reason, Rule)]| {
-            rules
-                .iter()
-                .find_map(|(reason, rule)| rule(self).map(|usage| (*reason, usage)))
-        };
-        first(EVERY_ORDER).or_else(|| {
+        every_order(self).or_else(|| {
             if self.proposal.is_reduction {
                 None
             } else {
-                first(ENTRIES)
+                entries(self)
             }
         })
     }
@@ -501,10 +486,5 @@ fn repeat_execution(q: &Question<'_>) -> Option<Usage> {
 }
 
 fn order_rate(q: &Question<'_>) -> Option<Usage> {
-    beyond_count(
-        q.gate.limits.order_burst_max,
-        q.gate
-            .rate
-            .tokens_needed(q.clock.now_ns, q.gate.limits.order_rate_per_s_max),
-    )
+    beyond_count(q.gate.limits.order_burst_max, q.gate.rate.tokens_needed(q.clock.now_ns))
 }
