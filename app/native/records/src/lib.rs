@@ -30,7 +30,38 @@ pub trait Record: bytemuck::Pod {
 }
 
 /// Product of a price and a quantity, both scaled by 1e-9, rounded toward zero, saturating.
+#[inline]
 pub fn notional_e9(price_e9: i64, quantity_e9: i64) -> i64 {
+    small_notional_e9(price_e9, quantity_e9).unwrap_or_else(|| wide_notional_e9(price_e9, quantity_e9))
+}
+
+/// The product in 64 bits, part by part; nothing for signs and sizes that need more. A 128-bit division takes 15 ns.
+#[inline]
+fn small_notional_e9(price_e9: i64, quantity_e9: i64) -> Option<i64> {
+    if price_e9 < 0 || quantity_e9 < 0 {
+        return None;
+    }
+    let (dollars, price_rest_e9) = (price_e9 / E9, price_e9 % E9);
+    let (units, quantity_rest_e9) = (quantity_e9 / E9, quantity_e9 % E9);
+    let rest_e9 = (price_rest_e9 * units).checked_add(price_rest_e9 * quantity_rest_e9 / E9)?;
+    dollars.checked_mul(quantity_e9)?.checked_add(rest_e9)
+}
+
+fn wide_notional_e9(price_e9: i64, quantity_e9: i64) -> i64 {
     let product = i128::from(price_e9) * i128::from(quantity_e9) / i128::from(E9);
     i64::try_from(product).unwrap_or(if product < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{notional_e9, wide_notional_e9};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_short_way_to_a_notional_gives_the_same(price: i64, quantity: i64, shifts in (0..63_u32, 0..63_u32)) {
+            let (price, quantity) = (price >> shifts.0, quantity >> shifts.1);
+            prop_assert_eq!(notional_e9(price, quantity), wide_notional_e9(price, quantity));
+        }
+    }
 }
