@@ -14,6 +14,7 @@ from holdfast._native import (
     IntentAction,
     JournalWriter,
     OrderEvent,
+    OrderTable,
     OrderType,
     Side,
     TimeInForce,
@@ -137,8 +138,11 @@ class Desk:
         return [event.kind.label for event in self.events(client_order_id)]
 
     def status(self, client_order_id: str) -> str:
-        events = self.events(client_order_id)
-        return events[-1].status.label if events else ""
+        table = OrderTable()
+        for record in self.written():
+            table.apply(record)
+        order = table.get(client_order_id)
+        return order.status.label if order is not None else ""
 
     def fills(self) -> list[Fill]:
         return [record for record in self.written() if isinstance(record, Fill)]

@@ -1,6 +1,7 @@
 """Comparing our journal with the venue: the venue wins, every difference becomes a record, none is traded on."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast import clock
@@ -46,6 +47,8 @@ class Reconciler:
 
     ledger: Ledger
     gateway: TradingGateway
+    # While the answer to a bracket is awaited, an order of an unknown id may be one of its legs.
+    is_leg_expected: Callable[[], bool] = lambda: False
     passes: int = 0
     _complete_ns: int = 0
 
@@ -93,15 +96,24 @@ class Reconciler:
     async def _orders(self, found: Findings) -> None:
         self.passes += 1
         before = [order for order in self.ledger.orders.open_orders() if order.venue_order_id]
+        await self._ask_for_unproven(found)
         listed: set[str] = set()
         for shown in await self.gateway.open_orders():
-            self._take(shown, found)
             listed.add(shown.venue_order_id)
-            listed.update(leg.venue_order_id for leg in shown.legs)
+            if shown.is_own or not self.is_leg_expected():
+                self._take(shown, found)
         found.orders_open = len(listed)
         for order in before:
             if order.venue_order_id not in listed and self._is_worth_asking(order):
                 await self._ask_for(order, found)
+
+    async def _ask_for_unproven(self, found: Findings) -> None:
+        """Ask once for each order that may have reached the venue: its legs must not be taken for strangers."""
+        for order in self.ledger.orders.open_orders():
+            if order.status in UNPROVEN:
+                known = await self.gateway.order_by_client_id(order.client_order_id)
+                if known is not None:
+                    self._take(known, found)
 
     def _is_worth_asking(self, order: Order) -> bool:
         now = self.ledger.orders.get(order.client_order_id)

@@ -437,6 +437,6 @@ def _build(
         stream=stream,
         budget=budget,
         sender=sender,
-        reconciler=Reconciler(ledger, gateway),
+        reconciler=Reconciler(ledger, gateway, is_leg_expected=lambda: sender.bracket_answers_awaited > 0),
         on_ready=frame.ready,
     )

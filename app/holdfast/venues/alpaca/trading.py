@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from holdfast import clock
-from holdfast._native import AccountSnapshot, PositionSnapshot
+from holdfast._native import AccountSnapshot, OrderClass, PositionSnapshot
 from holdfast.errors import BadInput, RetryLater
 from holdfast.venues.alpaca.connection import Connection, Line, NotSent, Outcome, Response, Unproven
 from holdfast.venues.alpaca.orders import (
@@ -163,14 +163,21 @@ class TradingGateway:
 
         Raises: RetryLater, BadInput.
         """
-        return await self._order(f"/v2/orders:by_client_order_id?client_order_id={quote(client_order_id, safe='')}")
+        found = await self._order(f"/v2/orders:by_client_order_id?client_order_id={quote(client_order_id, safe='')}")
+        if found is None or found.legs or found.order_class in (OrderClass.NONE, OrderClass.SIMPLE):
+            return found
+        # Only the query by the venue's id shows legs for sure.
+        return await self.order(found.venue_order_id) or found
 
     async def open_orders(self) -> list[VenueOrder]:
-        """Return every open order, oldest first. Raises: RetryLater, BadInput."""
+        """Return every open order, oldest first, legs each by itself: nested, those of a filled parent would not show.
+
+        Raises: RetryLater, BadInput.
+        """
         found: dict[str, VenueOrder] = {}
         after = ""
         for _ in range(PAGES_MAX):
-            target = f"/v2/orders?status=open&nested=true&direction=asc&limit={ORDERS_PER_PAGE}{after}"
+            target = f"/v2/orders?status=open&direction=asc&limit={ORDERS_PER_PAGE}{after}"
             response = await self._read(target)
             raws = _decode(_ORDERS, response, target)
             for raw in raws:
