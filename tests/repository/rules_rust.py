@@ -36,13 +36,14 @@ def find_empty_name(path: str, text: str) -> Iterator[Finding]:
             yield Finding(number, f"{found[2]} says nothing: name what it does")
 
 
-def find_banned_word(_path: str, text: str) -> Iterator[Finding]:
-    """Find names with a word that STYLE's table replaces."""
+def find_banned_word(path: str, text: str) -> Iterator[Finding]:
+    """Find names with a word that STYLE's table replaces; the codecs keep the words of what they read."""
+    allowed = {"timestamp"} if path.startswith("app/native/market/") else set()
     for number, line in enumerate(text.splitlines(), start=1):
         for found in DEFINITION.finditer(COMMENT.sub("", line)):
             name = found[1] or found[2]
             for word in words_of(FIXED_NAMES.sub("", name)):
-                if word in BANNED_WORDS:
+                if word in BANNED_WORDS and word not in allowed:
                     yield Finding(number, f"{name}: say {BANNED_WORDS[word]}, not {word}")
 
 
