@@ -13,6 +13,8 @@ use std::time::Duration;
 const MARKET_RECORDS_AT_START: u64 = 200_000;
 /// Longest sleep: the heartbeat, the latch and the stop flag are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
+/// Longest sleep while market data flows: an intent must not wait for a long backlog of quotes.
+const SLEEP_MAX_IN_FLOW: Duration = Duration::from_millis(2);
 /// Turns between two publications of usages and lag while records keep coming.
 const TURNS_PER_REPORT: u32 = 256;
 
@@ -63,6 +65,7 @@ pub struct RiskLoop {
     latch: KillLatch,
     consumed: Consumed,
     spin: Duration,
+    is_market_flowing: bool,
     stats: Arc<Stats>,
 }
 
@@ -114,6 +117,7 @@ impl RiskLoop {
             latch,
             consumed,
             spin,
+            is_market_flowing: false,
             stats,
         };
         this.begin(clock.now_ns())?;
@@ -163,7 +167,12 @@ impl RiskLoop {
                     control,
                     ..
                 } = &mut self.inputs;
-                wait(&mut [signals, executions, control], self.spin, SLEEP_MAX)?;
+                let sleep_max = if self.is_market_flowing {
+                    SLEEP_MAX_IN_FLOW
+                } else {
+                    SLEEP_MAX
+                };
+                wait(&mut [signals, executions, control], self.spin, sleep_max)?;
             }
         }
         self.writer.sync()
@@ -172,7 +181,7 @@ impl RiskLoop {
     /// One turn: everything that is there of market data, executions and control, then at most one intent.
     fn turn(&mut self, clock: &impl HostClock) -> Result<bool> {
         self.writer.heartbeat(clock.now_ns());
-        drain_market(&mut self.judge, &mut self.inputs.market_data)?;
+        self.is_market_flowing = drain_market(&mut self.judge, &mut self.inputs.market_data)?;
         while let Some(entry) = self.inputs.executions.next()? {
             if let Some(record) = entry.record() {
                 self.judge.gate.apply_execution(record, entry.header.ts_ns);
@@ -279,13 +288,16 @@ fn is_reconciled(reconciled_ns: i64, executions_epoch: u64) -> bool {
     reconciled_ns > 0 && u64::try_from(reconciled_ns).is_ok_and(|reconciled_ns| reconciled_ns >= executions_epoch)
 }
 
-fn drain_market(judge: &mut Judge, market_data: &mut Reader) -> Result<()> {
+/// Reads all that is there; true if it was anything.
+fn drain_market(judge: &mut Judge, market_data: &mut Reader) -> Result<bool> {
+    let mut has_read = false;
     while let Some(entry) = market_data.next()? {
+        has_read = true;
         if let Some(record) = entry.record() {
             judge.apply_market(&entry.header, record);
         }
     }
-    Ok(())
+    Ok(has_read)
 }
 
 pub(crate) fn next_intent(signals: &mut Reader) -> Result<Option<Pending>> {

@@ -103,7 +103,7 @@ impl Run {
             .gate
             .orders()
             .get(decision.client_order_id.as_str())
-            .map_or(0, |order| order.open_quantity_e9());
+            .map_or(0, holdfast_orders::Order::open_quantity_e9);
         let quantity_e9 = open_e9.min(quantity * E9);
         if quantity_e9 == 0 {
             return;
@@ -149,7 +149,7 @@ impl Run {
                 .orders()
                 .open_orders()
                 .filter(|order| order.symbol == symbol && order.side == side);
-            orders.map(|order| order.open_quantity_e9()).sum::<i64>()
+            orders.map(holdfast_orders::Order::open_quantity_e9).sum::<i64>()
         };
         (position_e9 + open(Side::BUY)).max(open(Side::SELL) - position_e9)
     }
