@@ -81,33 +81,33 @@ def quiet(*, now_s: float = 0.0) -> Staleness:
 def test_a_channel_is_stale_once_it_has_been_quiet_for_the_bound() -> None:
     staleness = quiet()
     counts = {Channel.QUOTES: 1, Channel.TRADES: 1}
-    assert staleness.tick(counts, is_open=True, now_s=1.0) == []
-    assert staleness.tick(counts, is_open=True, now_s=10.9) == []
-    assert staleness.tick(counts, is_open=True, now_s=11.0) == [Channel.QUOTES]
-    assert staleness.tick(counts, is_open=True, now_s=12.0) == []
-    assert staleness.tick(counts, is_open=True, now_s=51.0) == [Channel.TRADES]
+    assert staleness.measure(counts, is_open=True, now_s=1.0) == []
+    assert staleness.measure(counts, is_open=True, now_s=10.9) == []
+    assert staleness.measure(counts, is_open=True, now_s=11.0) == [Channel.QUOTES]
+    assert staleness.measure(counts, is_open=True, now_s=12.0) == []
+    assert staleness.measure(counts, is_open=True, now_s=51.0) == [Channel.TRADES]
 
 
 def test_a_message_ends_staleness() -> None:
     staleness = quiet()
-    assert staleness.tick({}, is_open=True, now_s=10.0) == [Channel.QUOTES]
-    assert staleness.tick({Channel.QUOTES: 1}, is_open=True, now_s=11.0) == []
+    assert staleness.measure({}, is_open=True, now_s=10.0) == [Channel.QUOTES]
+    assert staleness.measure({Channel.QUOTES: 1}, is_open=True, now_s=11.0) == []
     assert not staleness.stale
-    assert staleness.tick({Channel.QUOTES: 1}, is_open=True, now_s=21.0) == [Channel.QUOTES]
+    assert staleness.measure({Channel.QUOTES: 1}, is_open=True, now_s=21.0) == [Channel.QUOTES]
 
 
 def test_a_closed_session_does_not_age_a_channel() -> None:
     staleness = quiet()
-    assert staleness.tick({}, is_open=True, now_s=6.0) == []
-    assert staleness.tick({}, is_open=False, now_s=60_000.0) == []
-    assert staleness.tick({}, is_open=True, now_s=60_003.0) == []
-    assert staleness.tick({}, is_open=True, now_s=60_004.0) == [Channel.QUOTES]
+    assert staleness.measure({}, is_open=True, now_s=6.0) == []
+    assert staleness.measure({}, is_open=False, now_s=60_000.0) == []
+    assert staleness.measure({}, is_open=True, now_s=60_003.0) == []
+    assert staleness.measure({}, is_open=True, now_s=60_004.0) == [Channel.QUOTES]
 
 
 def test_a_stream_is_mute_when_every_channel_is_quiet() -> None:
     staleness = quiet()
-    staleness.tick({Channel.TRADES: 1}, is_open=True, now_s=5.0)
-    staleness.tick({Channel.TRADES: 1}, is_open=True, now_s=12.0)
+    staleness.measure({Channel.TRADES: 1}, is_open=True, now_s=5.0)
+    staleness.measure({Channel.TRADES: 1}, is_open=True, now_s=12.0)
     assert not staleness.is_mute(12.0)
     assert staleness.is_mute(15.0)
     assert not Staleness(channels=(), stale_after_s=1.0).is_mute(100.0)

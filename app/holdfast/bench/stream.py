@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import ssl
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +93,7 @@ def _pinned(receive: Coroutine[Any, Any, tuple[float, float]]) -> tuple[float, f
 
 
 def _now_s() -> tuple[float, float]:
-    return time.process_time(), time.perf_counter()
+    return clock.processor_ns() / 1e9, clock.monotonic_s()
 
 
 def _since(start_s: tuple[float, float]) -> tuple[float, float]:

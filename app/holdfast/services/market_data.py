@@ -39,7 +39,7 @@ from holdfast.venues.alpaca.feed_protocol import FeedProtocol, FeedState, Note, 
 from holdfast.venues.alpaca.gaps import GapLedger, Loss, Staleness
 from holdfast.venues.alpaca.repair import GapRepair, RepairJob
 
-TICK_INTERVAL_S = 0.1
+BEAT_INTERVAL_S = 0.1
 LOG_INTERVAL_S = 60.0
 TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
@@ -188,13 +188,13 @@ class Stream:
                 self._repair_wanted.set()
         self.feed.is_watched = self._ledger.is_open
 
-    def tick(self) -> None:
+    def beat(self) -> None:
         """Look at the time: handshakes, staleness, metrics."""
         now_s = clock.monotonic_s()
-        self.feed.tick()
+        self.feed.beat()
         if self.feed.protocol.state is FeedState.STREAMING:
             is_open = self._is_session_open()
-            for channel in self._staleness.tick(self.feed.counts, is_open=is_open, now_s=now_s):
+            for channel in self._staleness.measure(self.feed.counts, is_open=is_open, now_s=now_s):
                 self._lose(GapReason.STALE, channel, from_ns=self.feed.last_event_ns)
             if is_open and self._staleness.is_mute(now_s):
                 log.warning("feed_went_mute", stream=self.name)
@@ -299,7 +299,7 @@ async def run(frame: Frame) -> None:
 
 async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter) -> None:
     async with asyncio.TaskGroup() as tasks:
-        work = [tasks.create_task(_tick(streams, writer))]
+        work = [tasks.create_task(_beat(streams, writer))]
         for stream in streams:
             work.append(tasks.create_task(stream.feed.run(), name=f"feed-{stream.name}"))
             work.append(tasks.create_task(stream.repair_gaps(), name=f"repair-{stream.name}"))
@@ -309,12 +309,12 @@ async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter) -> N
             task.cancel()
 
 
-async def _tick(streams: list[Stream], writer: JournalWriter) -> None:
+async def _beat(streams: list[Stream], writer: JournalWriter) -> None:
     while True:
         writer.heartbeat(clock.now_ns())
         for stream in streams:
-            stream.tick()
-        await asyncio.sleep(TICK_INTERVAL_S)
+            stream.beat()
+        await asyncio.sleep(BEAT_INTERVAL_S)
 
 
 def _streams(settings: Settings, writer: JournalWriter, connection: Connection | None) -> list[Stream]:

@@ -142,7 +142,7 @@ class Feed:
                 raise self._error
             await asyncio.sleep(self._after_s)
 
-    def tick(self) -> None:
+    def beat(self) -> None:
         """Let the protocol look at the time; call it at least ten times a second."""
         self._perform(self.protocol.on_timer(clock.monotonic_s()))
 

@@ -113,18 +113,18 @@ class Staleness:
     stale: set[Channel] = field(default_factory=set)
     _seen_s: dict[Channel, float] = field(default_factory=dict)
     _counts: dict[Channel, int] = field(default_factory=dict)
-    _ticked_s: float = 0.0
+    _measured_s: float = 0.0
 
     def start(self, now_s: float) -> None:
         """Begin to measure: the stream has just been subscribed."""
         self._seen_s = dict.fromkeys(self.channels, now_s)
-        self._ticked_s = now_s
+        self._measured_s = now_s
         self.stale.clear()
 
-    def tick(self, counts: Mapping[Channel, int], *, is_open: bool, now_s: float) -> list[Channel]:
+    def measure(self, counts: Mapping[Channel, int], *, is_open: bool, now_s: float) -> list[Channel]:
         """Compare how many messages each channel has had; returns the channels that have just gone stale."""
-        elapsed_s = now_s - self._ticked_s
-        self._ticked_s = now_s
+        elapsed_s = now_s - self._measured_s
+        self._measured_s = now_s
         newly = []
         for channel in self._seen_s:
             count = counts.get(channel, 0)
