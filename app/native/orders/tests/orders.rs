@@ -61,7 +61,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let fills = (1..4_u8, 1..30_u8, 1..80_i64, 1..9_i64).prop_map(|(order, execution, quantity, price)| {
         Step::Fill(Fill {
-            execution_id: uuid(execution),
+            // An execution is of one order: the venue gives its id to no other.
+            execution_id: uuid(order * 32 + execution),
             client_order_id: Text::truncated(&format!("hf-1-{order}")),
             venue_order_id: uuid(order),
             quantity_e9: quantity,
