@@ -85,12 +85,8 @@ class Day:
         number = next(self._numbers)
         intent_seq = self.wish(side, symbol)
         client_order_id = f"hf-{self.writers['orders'].epoch:x}-{self.writers['orders'].next_seq:x}"
-        common: dict[str, Any] = {
-            "strategy": "steady",
-            "symbol": symbol,
-            "client_order_id": client_order_id,
-            "side": side,
-        }
+        common: dict[str, Any] = {"strategy": "steady", "symbol": symbol, "side": side}
+        common["client_order_id"] = client_order_id
         kinds: dict[str, Any] = {
             "order_type": native.OrderType.LIMIT,
             "time_in_force": native.TimeInForce.DAY,

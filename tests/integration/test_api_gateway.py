@@ -261,13 +261,14 @@ def test_a_browser_presents_its_token_as_a_subprotocol(gateway: Gateway) -> None
 
 def test_a_client_that_does_not_read_is_closed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.gateway.events.SEND_TIMEOUT_S", 0.2)
-    for _ in range(600):
-        gateway.day.order(native.Side.BUY, 100_000_000_000)
+    event = native.OrderEvent(client_order_id="x" * 100, detail="y" * 90, symbol="AAPL", side=native.Side.BUY)
+    for _ in range(10_000):
+        gateway.day.write("executions", event)
     plain = sockets.socket()
     plain.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     plain.connect(("127.0.0.1", gateway.port))
     headers = {"authorization": f"Bearer {gateway.tokens['viewer']}"}
-    url = f"wss://127.0.0.1:{gateway.port}/events?from=signals:1,orders:1,executions:1"
+    url = f"wss://127.0.0.1:{gateway.port}/events?journals=executions&from=1"
     with connect(url, sock=plain, ssl=gateway.tls, additional_headers=headers, max_queue=1) as socket:
         wait_for(lambda: 'reason="slow"' in gateway.ask("GET", "/metrics", "operator").body)
         with pytest.raises(ConnectionClosed):

@@ -29,7 +29,7 @@ from holdfast._native import (
 from holdfast.store import statements
 from holdfast.store.audit import FIRST_HASH, canonical, chain
 from holdfast.store.batch import Batch, Offset, Row, numeric, numeric_or_null
-from holdfast.store.tables import RAW_MARKET_DATA, TABLES
+from holdfast.store.tables import RAW_MARKET_DATA, TABLES, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,11 @@ ALARMING_STATUSES = {OrderStatus.UNKNOWN: "critical", OrderStatus.WITHHELD: "war
 def trading_date(ts_ns: int) -> dt.date:
     """Return the New York date of a stamp, ns UTC."""
     return dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, NEW_YORK).date()
+
+
+def _timestamptz(ts_ns: int) -> str:
+    seconds, part_ns = divmod(ts_ns, 1_000_000_000)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S}.{part_ns // 1000:06d}+00"
 
 
 class Projection:
@@ -78,6 +83,7 @@ class Projection:
 
     def _begin(self) -> None:
         self._copies: dict[type[Record], list[str]] = {}
+        self._risk_events: list[str] = []
         self._changed_orders: dict[str, Row] = {}
         self._rows: dict[str, list[Row]] = {}
         self._changed_symbols: set[str] = set()
@@ -117,10 +123,13 @@ class Projection:
         self._rows[statements.ORDER] = list(self._changed_orders.values())
         self._seal_positions()
         self._seal_days()
+        copies = {TABLES[kind].copy_sql: lines for kind, lines in self._copies.items()}
+        if self._risk_events:
+            copies[statements.RISK_EVENT] = self._risk_events
         batch = Batch(
             before=dict(self._offsets),
             after=self._after,
-            copies={TABLES[kind].copy_sql: lines for kind, lines in self._copies.items()},
+            copies=copies,
             changes={key: self._rows[key] for key in statements.ORDER_OF_STATEMENTS if self._rows.get(key)},
             records=self.records,
             oldest_ts_ns=self.oldest_ts_ns,
@@ -139,7 +148,17 @@ class Projection:
         assert isinstance(record, Decision)
         if record.verdict is Verdict.DENIED:
             message = f"{record.strategy} {record.side.label} {record.symbol} denied: {record.rule.label}"
-            self._put_risk_event(journal, record, "order_denied", "warning", message)
+            # The whole decision is in its own table: here stands what explains the denial.
+            facts: dict[str, int | str] = {
+                "strategy": record.strategy,
+                "symbol": record.symbol,
+                "side": record.side.label,
+                "rule": record.rule.label,
+                "risk_limit": f"{record.limit_e9}e-9",
+                "value": f"{record.value_e9}e-9",
+                "intent_seq": record.intent_seq,
+            }
+            self._put_risk_event(journal, record, "order_denied", "warning", message, facts=facts)
 
     def _on_risk_event(self, journal: str, record: Record) -> None:
         if isinstance(record, TradingState):
@@ -225,10 +244,19 @@ class Projection:
         message = f"{action} by {record.operator}: {record.reason}"
         self._put_risk_event(journal, record, f"operator_{action.lower()}", severity, message)
 
-    def _put_risk_event(self, journal: str, record: Record, event: str, severity: str, message: str) -> None:
-        metadata = json.dumps(record.as_dict())
-        row = (event, severity, message, metadata, record.ts_ns, journal, record.seq)
-        self._put(statements.RISK_EVENT, *row)
+    def _put_risk_event(
+        self,
+        journal: str,
+        record: Record,
+        event: str,
+        severity: str,
+        message: str,
+        *,
+        facts: dict[str, int | str] | None = None,
+    ) -> None:
+        metadata = escaped(json.dumps(record.as_dict() if facts is None else facts))
+        line = (event, severity, escaped(message), metadata, _timestamptz(record.ts_ns), journal, str(record.seq))
+        self._risk_events.append("\t".join(line) + "\n")
 
     def _change_order(self, record: OrderEvent | Fill, detail: str, ts_ns: int) -> str:
         order = self._orders.apply(record)

@@ -24,11 +24,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1e9), %s, %s, %s, %s)
 ON CONFLICT (trade_id) DO NOTHING
 """
 
-RISK_EVENT = """
-INSERT INTO risk_events (event_type, severity, message, metadata, occurred_at, journal, seq)
-VALUES (%s, %s, %s, %s::jsonb, to_timestamp(%s / 1e9), %s, %s)
-ON CONFLICT (journal, seq) DO NOTHING
-"""
+RISK_EVENT = "COPY risk_events (event_type, severity, message, metadata, occurred_at, journal, seq) FROM STDIN"
 
 OPERATOR_ACTION = """
 INSERT INTO operator_actions (seq, ts_ns, action, operator, reason, content, previous_hash, hash)
@@ -68,7 +64,6 @@ ON CONFLICT (trading_date) DO UPDATE SET unrealized_pnl = EXCLUDED.unrealized_pn
 ORDER_OF_STATEMENTS = (
     ORDER,
     TRADE,
-    RISK_EVENT,
     OPERATOR_ACTION,
     POSITION_GONE,
     POSITION,

@@ -6,11 +6,14 @@ Prices, quantities and money leave as the text `{integer}e-9`, which NUMERIC rea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast import _native
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast._native import Record
 
 HEADER_COLUMNS = {
@@ -54,7 +57,9 @@ class Table:
     name: str
     columns: dict[str, str]
     template: str
-    text_fields: tuple[str, ...]
+    values: Callable[[Record], tuple[int | str, ...]]
+    texts: tuple[int, ...]
+    """Places of free text among the values: only there something may need an escape."""
 
     @property
     def copy_sql(self) -> str:
@@ -63,41 +68,50 @@ class Table:
 
     def row(self, record: Record) -> str:
         """Return the line of COPY's text format for a record, with its newline."""
-        fields: dict[str, int | str] = record.as_dict()
-        for name in self.text_fields:
-            text = fields[name]
+        values = self.values(record)
+        for place in self.texts:
+            text = values[place]
             assert isinstance(text, str)
             if "\\" in text or not text.isprintable():
-                fields[name] = text.translate(_ESCAPES)
-        head = f"{record.seq}\t{record.ts_ns}\t{record.cause_journal.label}\t{record.cause_seq}\t{record.origin_ns}"
-        return head + self.template % fields
+                values = (*values[:place], escaped(text), *values[place + 1 :])
+        return self.template % values
+
+
+def escaped(text: str) -> str:
+    """Return a text as COPY's text format takes it."""
+    return text.translate(_ESCAPES)
 
 
 def _derive(kind: type[Record], name: str) -> Table:
     blank = kind()
     columns = dict(HEADER_COLUMNS)
-    template = ""
-    text_fields = []
+    forms = ["%d", "%d", "%s", "%d", "%d"]
+    paths = ["seq", "ts_ns", "cause_journal.label", "cause_seq", "origin_ns"]
+    texts = []
     for field in kind.FIELDS:
         value = getattr(blank, field)
         column = field.removesuffix("_e9")
         column = RENAMED.get(column, column)
         if isinstance(value, int):
             columns[column], form = _integer_column(field)
+            paths.append(field)
         else:
-            columns[column], form = "text", "s"
+            columns[column], form = "text", "%s"
             if isinstance(value, str):
-                text_fields.append(field)
-        template += f"\t%({field}){form}"
-    return Table(name, columns, template + "\n", tuple(text_fields))
+                texts.append(len(paths))
+                paths.append(field)
+            else:
+                paths.append(f"{field}.label")
+        forms.append(form)
+    return Table(name, columns, "\t".join(forms) + "\n", attrgetter(*paths), tuple(texts))
 
 
 def _integer_column(field: str) -> tuple[str, str]:
     if field.endswith("_e9"):
-        return E9_TYPE, "de-9"
+        return E9_TYPE, "%de-9"
     if field.startswith("is_"):
-        return "boolean", "d"
-    return ("numeric(20,0)", "d") if field in WIDE_FIELDS else ("bigint", "d")
+        return "boolean", "%d"
+    return ("numeric(20,0)", "%d") if field in WIDE_FIELDS else ("bigint", "%d")
 
 
 TABLES = {kind: _derive(kind, name) for kind, name in TABLE_NAMES.items()}
