@@ -28,7 +28,9 @@ pub(crate) struct OrderBook {
 impl OrderBook {
     #[new]
     fn new(symbol: &str) -> PyResult<Self> {
-        Ok(Self { book: market::OrderBook::new(symbol_of(symbol)?) })
+        Ok(Self {
+            book: market::OrderBook::new(symbol_of(symbol)?),
+        })
     }
 
     /// Applies one change.
@@ -102,7 +104,8 @@ pub(crate) struct BarBuilder {
 }
 
 fn bar_to_python(py: Python<'_>, bar: Option<holdfast_records::Bar>) -> PyResult<Option<Py<PyAny>>> {
-    bar.map(|bar| to_python(py, Header::default(), AnyRecord::Bar(&bar))).transpose()
+    bar.map(|bar| to_python(py, Header::default(), AnyRecord::Bar(&bar)))
+        .transpose()
 }
 
 #[pymethods]

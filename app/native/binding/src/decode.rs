@@ -14,7 +14,9 @@ fn encoding_of(name: &str) -> PyResult<Encoding> {
     match name {
         "json" => Ok(Encoding::Json),
         "msgpack" => Ok(Encoding::Msgpack),
-        _ => Err(PyValueError::new_err(format!("encoding {name:?}: expected json or msgpack"))),
+        _ => Err(PyValueError::new_err(format!(
+            "encoding {name:?}: expected json or msgpack"
+        ))),
     }
 }
 
@@ -27,7 +29,13 @@ pub(crate) struct FrameResult {
 
 impl FrameResult {
     fn new(py: Python<'_>, counts: Counts, control: &[&[u8]]) -> Self {
-        Self { counts, control: control.iter().map(|message| PyBytes::new(py, message).unbind()).collect() }
+        Self {
+            counts,
+            control: control
+                .iter()
+                .map(|message| PyBytes::new(py, message).unbind())
+                .collect(),
+        }
     }
 
     fn oddities<'py>(&self, py: Python<'py>, is_drop: bool) -> PyResult<Bound<'py, PyDict>> {
@@ -116,7 +124,11 @@ impl Sink for JournalSink<'_> {
 
     #[inline]
     fn put<R: Record>(&mut self, record: &R) -> Result<(), journal::Error> {
-        let cause = Cause { journal: JournalName::NONE, seq: 0, origin_ns: self.ts_ns };
+        let cause = Cause {
+            journal: JournalName::NONE,
+            seq: 0,
+            origin_ns: self.ts_ns,
+        };
         self.writer.append(record, self.ts_ns, cause).map(|_| ())
     }
 }
@@ -145,7 +157,9 @@ pub(crate) struct FrameDecoder {
 impl FrameDecoder {
     #[new]
     fn new(encoding: &str) -> PyResult<Self> {
-        Ok(Self { encoding: encoding_of(encoding)? })
+        Ok(Self {
+            encoding: encoding_of(encoding)?,
+        })
     }
 
     /// Appends every record of a frame to a journal, stamped with the receive time.
@@ -160,7 +174,13 @@ impl FrameDecoder {
         let mut control = Vec::new();
         let counts = writer
             .with_writer(|writer| {
-                market::decode(self.encoding, frame, ts_ns, &mut JournalSink { writer, ts_ns }, &mut control)
+                market::decode(
+                    self.encoding,
+                    frame,
+                    ts_ns,
+                    &mut JournalSink { writer, ts_ns },
+                    &mut control,
+                )
             })?
             .map_err(to_exception)?;
         Ok(FrameResult::new(py, counts, &control))
@@ -168,7 +188,9 @@ impl FrameDecoder {
 
     /// The records of a frame; messages that are no data or make no record are left out.
     fn decode<'py>(&self, py: Python<'py>, frame: &[u8]) -> PyResult<Bound<'py, PyList>> {
-        let mut sink = ListSink { list: PyList::empty(py) };
+        let mut sink = ListSink {
+            list: PyList::empty(py),
+        };
         market::decode(self.encoding, frame, i64::MAX, &mut sink, &mut Vec::new())?;
         Ok(sink.list)
     }
@@ -189,7 +211,11 @@ impl RecordSink for TakePayload {
     fn accept<R: Record>(self, record: &R) -> PyResult<Payload> {
         let mut words = vec![0_u64; size_of::<R>() / size_of::<u64>()];
         bytemuck::cast_slice_mut(&mut words).copy_from_slice(bytemuck::bytes_of(record));
-        Ok(Payload { kind: R::KIND, version: R::VERSION, words })
+        Ok(Payload {
+            kind: R::KIND,
+            version: R::VERSION,
+            words,
+        })
     }
 }
 
@@ -222,8 +248,9 @@ fn encode_frame<'py>(py: Python<'py>, records: &Bound<'py, PyAny>, encoding: &st
             None => return Err(PyTypeError::new_err("a record of an unknown kind")),
         }
     }
-    let frame = market::encode_frame(&borrowed, encoding)
-        .map_err(|_| PyValueError::new_err("records: expected market data (Quote, Trade, Bar, BookDelta, TradingStatus)"))?;
+    let frame = market::encode_frame(&borrowed, encoding).map_err(|_| {
+        PyValueError::new_err("records: expected market data (Quote, Trade, Bar, BookDelta, TradingStatus)")
+    })?;
     Ok(PyBytes::new(py, &frame))
 }
 
@@ -234,14 +261,19 @@ pub(crate) struct RecordedSession {
 }
 
 fn session_file(symbol: &str, kind: &str, date: String, lines: Vec<u8>, tape: u8) -> PyResult<SessionFile> {
-    let symbol =
-        Symbol::new(symbol).ok_or_else(|| PyValueError::new_err(format!("symbol {symbol:?} does not fit")))?;
+    let symbol = Symbol::new(symbol).ok_or_else(|| PyValueError::new_err(format!("symbol {symbol:?} does not fit")))?;
     let is_quotes = match kind {
         "quote" => true,
         "trade" => false,
         _ => return Err(PyValueError::new_err(format!("kind {kind:?}: expected quote or trade"))),
     };
-    Ok(SessionFile { symbol, is_quotes, tape, date, lines })
+    Ok(SessionFile {
+        symbol,
+        is_quotes,
+        tape,
+        date,
+        lines,
+    })
 }
 
 #[pymethods]
@@ -256,8 +288,8 @@ impl RecordedSession {
             .into_iter()
             .map(|(symbol, kind, date, lines)| session_file(&symbol, &kind, date, lines, tape))
             .collect::<PyResult<Vec<_>>>()?;
-        let session =
-            market::RecordedSession::open(files, is_regional).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let session = market::RecordedSession::open(files, is_regional)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self { session })
     }
 
@@ -265,7 +297,10 @@ impl RecordedSession {
     fn next_records<'py>(&mut self, py: Python<'py>, count_max: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         while list.len() < count_max {
-            let next = self.session.next_record().map_err(|error| PyValueError::new_err(error.to_string()))?;
+            let next = self
+                .session
+                .next_record()
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
             list.append(match next {
                 None => break,
                 Some(SessionRecord::Quote(quote)) => to_python(py, Header::default(), AnyRecord::Quote(&quote))?,

@@ -13,8 +13,8 @@ mod orders;
 mod records;
 mod replay;
 mod risk;
-mod waiting;
 mod venue_market;
+mod waiting;
 
 use pyo3::prelude::*;
 

@@ -108,7 +108,9 @@ impl Calendar {
 
     /// Begin and end of the blackout window that a moment lies in; None outside.
     fn blackout_at(&self, session_ns: i64) -> Option<(i64, i64)> {
-        self.0.blackout_at(session_ns).map(|window| (window.begin_ns, window.end_ns))
+        self.0
+            .blackout_at(session_ns)
+            .map(|window| (window.begin_ns, window.end_ns))
     }
 
     /// Days since 1970-01-01 of the session day that a moment counts for; it begins at 04:00 New York.

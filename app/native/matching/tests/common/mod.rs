@@ -1,5 +1,10 @@
 //! A venue with one share and one pair, and short words for what the tests do with it.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 
 use holdfast_matching::{Engine, Event, Order, Refusal, Settings};
 use holdfast_records::{E9, OrderClass, OrderIntent, OrderStatus, OrderType, Quote, Side, Symbol, TimeInForce, Uuid};
