@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import clock
-from holdfast._native import Decision, OrderEvent, OrderEventKind, OrderIntent
+from holdfast._native import Decision, JournalError, OrderEvent, OrderEventKind, OrderIntent
 from holdfast.bench import BenchResult
 from holdfast.errors import OperatingError
-from holdfast.journals import open_reader
+from holdfast.journals import open_reader, open_writer
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.defaults import default_config_dir
 
@@ -31,7 +31,7 @@ SYMBOLS = ("AAPL", "BAC", "IBM", "MSFT")
 P50_BUDGET_US = 60.0
 P99_BUDGET_US = 150.0
 WARM_UP_ORDERS = 20
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.1
 READ_RECORDS = 4096
 LIMITS = {
@@ -61,7 +61,10 @@ def run(*, quick: bool) -> list[BenchResult]:
     wanted = 100 if quick else 1000
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         settings = _start(Path(folder), stack)
-        samples = _collect(settings, wanted=wanted + WARM_UP_ORDERS, timeout_s=START_TIMEOUT_S + wanted / 20)
+        try:
+            samples = _collect(settings, wanted=wanted + WARM_UP_ORDERS, timeout_s=START_TIMEOUT_S + wanted / 20)
+        except (OperatingError, JournalError) as error:
+            raise OperatingError(f"{error}\n{_log_tails(Path(folder))}") from error
     return _results(samples)
 
 
@@ -150,14 +153,17 @@ def _start(folder: Path, stack: contextlib.ExitStack) -> Settings:
         stack,
         folder / "venue.log",
         ["venue", "--session", "synthetic:1", "--speed", "1", "--seed", "1", "--ledger", str(folder / "ledger.jsonl"),
-         "--tls-dir", str(folder), "--symbols", ",".join(SYMBOLS), "--port", "0", "--json"],
+         "--tls-dir", str(folder), "--symbols", ",".join(SYMBOLS), "--port", "0", "--rate-limit", "100000", "--json"],
         cpu=cores[0],
     )  # fmt: skip
     address = _wait_for_venue(venue, folder / "venue.log")
     _write_configuration(folder, address, cpu=cores[-1])
+    settings = load_settings(folder, environment={})
+    # The services wait for the operator's journal, which the gateway makes; there is none here.
+    open_writer(settings, "control").close()
     for name in SERVICES:
         _spawn(stack, folder / f"{name}.log", ["run", name, "--config", str(folder)], cpu=None)
-    return load_settings(folder, environment={})
+    return settings
 
 
 def _spawn(
@@ -232,6 +238,11 @@ def _loosened(limits: str) -> str:
         key = line.partition("=")[0].strip()
         lines.append(f"{key} = {LIMITS[key]}" if key in LIMITS else line)
     return "\n".join(["blackout = []", *lines])
+
+
+def _log_tails(folder: Path) -> str:
+    """Return the end of what each process wrote."""
+    return "\n".join(f"{file.stem}: {file.read_text(errors='replace')[-600:]}" for file in sorted(folder.glob("*.log")))
 
 
 def _free_port() -> int:
