@@ -1,0 +1,77 @@
+"""The risk-manager service in its frame: it starts on the shipped configuration, judges, tells its counters, stops."""
+
+import asyncio
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from fix_risk import intent, quote
+from holdfast._native import AccountSnapshot, Decision, JournalReader, JournalWriter, Reason, Reconciled, ReconcileScope
+from holdfast.journals import open_reader, open_writer
+from holdfast.replay import replay_decisions
+from holdfast.service import Frame
+from holdfast.services import risk_manager
+from holdfast.settings import Settings, load_settings
+from holdfast.settings.defaults import default_config_dir
+
+E9 = 1_000_000_000
+INPUTS = ("market_data", "signals", "executions", "control")
+# A session of 2013 by the venue's clock: the tests run at any hour.
+SESSION_NS = 1_380_034_800 * E9
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    config = tmp_path / "config"
+    shutil.copytree(default_config_dir(), config)
+    system = json.loads((config / "system.json").read_text())
+    system |= {"state_dir": str(tmp_path / "state"), "clock": {"session_time": "venue"}}
+    (config / "system.json").write_text(json.dumps(system))
+    limits = config / "risk_limits.toml"
+    # A busy machine may take longer than a second between the quote and its intent.
+    limits.write_text(limits.read_text().replace("age_max_ms = 1000", "age_max_ms = 60000"))
+    return load_settings(config, environment={})
+
+
+def denied(rule: Reason) -> float:
+    labels = {"verdict": "denied", "reason": rule.label}
+    return REGISTRY.get_sample_value("holdfast_risk_decisions_total", labels) or 0.0
+
+
+async def test_it_judges_by_the_shipped_limits_and_a_replay_agrees(settings: Settings) -> None:
+    writers: dict[str, JournalWriter] = {name: open_writer(settings, name) for name in INPUTS}
+    account = AccountSnapshot(equity_e9=10**5 * E9, buying_power_e9=10**5 * E9)
+    for record in (account, Reconciled(scope=ReconcileScope.START_UP, is_complete=1)):
+        writers["executions"].append(record, ts_ns=time.time_ns())
+    before = denied(Reason.ORDER_QUANTITY)
+    frame = Frame(name="risk-manager", settings=settings)
+    service = asyncio.create_task(risk_manager.run(frame))
+    orders = await asyncio.to_thread(open_reader, settings, "orders")
+    decisions = []
+    for quantity in (10, 2_000):
+        writers["market_data"].append(quote(ts_event_ns=SESSION_NS), ts_ns=time.time_ns())
+        # One that expires is judged even if it was written before the service had started.
+        wish = intent(quantity, expires_ns=time.time_ns() + 60 * E9)
+        seq = writers["signals"].append(wish, ts_ns=time.time_ns())
+        decisions.append(await asyncio.wait_for(_decision(orders, seq), 10))
+    frame.stopping.set()
+    await asyncio.wait_for(service, 10)
+    assert [decision.rule for decision in decisions] == [Reason.NONE, Reason.ORDER_QUANTITY]
+    assert denied(Reason.ORDER_QUANTITY) == before + 1
+    replayed = replay_decisions(settings)
+    assert (replayed.difference, replayed.inputs) == ("", 2)
+    for writer in writers.values():
+        writer.close()
+
+
+async def _decision(orders: JournalReader, intent_seq: int) -> Decision:
+    """Return the decision on an intent once it is written."""
+    while True:
+        for record in orders.read(100):
+            if isinstance(record, Decision) and record.intent_seq == intent_seq:
+                return record
+        await asyncio.sleep(0.005)
