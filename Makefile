@@ -44,9 +44,9 @@ stubs: setup ## Renew the generated part of the native module's stubs.
 wheel: setup ## Build the release wheel into dist/.
 	@$(WITHIN) maturin build --release --locked --out dist
 
-bench: ## Measure against the budgets and the peers. BENCH=all or one name
+bench: ## Measure against the budgets and the peers. BENCH=NAME JSON=1
 	@app/setup/setup.sh bench
-	@$(WITHIN) holdfast bench $(BENCH)
+	@$(WITHIN) env PYTHONPATH=app .venv/peers/bin/python -m holdfast bench $(BENCH) $(if $(filter-out 0,$(JSON)),--json)
 
 lock: setup ## Pin the newest allowed versions of all dependencies by hash.
 	@$(WITHIN) app/setup/lock.sh

@@ -12,6 +12,8 @@ from holdfast.journals import WRITERS, open_writer
 from holdfast.settings import Settings
 
 START_NS = 1_763_994_600_000_000_000  # 2025-11-24 09:30 in New York
+# The venue has not named the order yet.
+ABSENT_ID = str(uuid.UUID(int=0))
 
 
 def make_settings(state_dir: Path, **over: object) -> Settings:
@@ -114,11 +116,7 @@ class Day:
             "limit_price_e9": price_e9,
         }
         steps: tuple[tuple[native.OrderEventKind, native.OrderStatus, dict[str, Any]], ...] = (
-            (
-                native.OrderEventKind.SUBMITTING,
-                native.OrderStatus.SUBMITTING,
-                {"venue_order_id": str(uuid.UUID(int=0))},
-            ),
+            (native.OrderEventKind.SUBMITTING, native.OrderStatus.SUBMITTING, {"venue_order_id": ABSENT_ID}),
             (native.OrderEventKind.ACCEPTED, native.OrderStatus.NEW, {}),
         )
         for kind, status, over in steps:

@@ -816,6 +816,7 @@ def submitting_event(decision: Decision, ts_event_ns: int, replaces_order_id: st
 
     Raises: ValueError for what is not approved.
     """
+
 def encode_replace_request(decision: Decision, venue_order_id: str, head: bytes) -> bytes:
     """Return the bytes of `PATCH /v2/orders/{venue_order_id}` for an approved replacement.
 
@@ -1214,7 +1215,7 @@ class FrameDecoder:
 
         Raises: JournalFull, JournalError.
         """
-    def decode(self, frame: bytes) -> list[Record]:
+    def decode(self, frame: bytes) -> list[Quote | Trade | Bar | BookDelta | TradingStatus]:
         """Return the records of a frame; messages that are no data or make no record are left out."""
 
 @final
@@ -1354,7 +1355,17 @@ class MatchingEngine:
 
     Times are ns UTC and never step back. Answers are an HTTP status and a JSON body.
     """
-    def __new__(cls, *, seed: int, cash_e9: int, partial_fill_ppm: int, latency_ns_min: int, latency_ns_max: int, margin_multiplier: int, fees: Sequence[tuple[int, str, int, int]]) -> Self:
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        cash_e9: int,
+        partial_fill_ppm: int,
+        latency_ns_min: int,
+        latency_ns_max: int,
+        margin_multiplier: int,
+        fees: Sequence[tuple[int, str, int, int]],
+    ) -> Self:
         """`fees` are (from_ns, basis, rate_e9, fee_e9_max); basis is sale_notional, sale_share or share."""
     def add_asset(self, symbol: str, asset_id: str, is_crypto: bool) -> None:
         """Let a symbol be traded."""
@@ -1369,7 +1380,18 @@ class MatchingEngine:
         """Take quotes and trades in order of time and match at each quote; other records are passed over."""
     def submit(self, now_ns: int, intent: OrderIntent, client_order_id: str) -> tuple[int, bytes]:
         """Answer `POST /v2/orders`; what follows at once is in `take_events`."""
-    def replace(self, now_ns: int, venue_order_id: str, *, quantity_e9: int, limit_price_e9: int, stop_price_e9: int, trail_e9: int, time_in_force: str, client_order_id: str) -> tuple[int, bytes]:
+    def replace(
+        self,
+        now_ns: int,
+        venue_order_id: str,
+        *,
+        quantity_e9: int,
+        limit_price_e9: int,
+        stop_price_e9: int,
+        trail_e9: int,
+        time_in_force: str,
+        client_order_id: str,
+    ) -> tuple[int, bytes]:
         """Answer `PATCH /v2/orders/{id}`; zero and empty text keep what the order has."""
     def cancel(self, now_ns: int, venue_order_id: str) -> tuple[int, bytes]:
         """Answer `DELETE /v2/orders/{id}`: 204, 404 or 422."""
@@ -1377,7 +1399,18 @@ class MatchingEngine:
         """Return the order with the venue's id; nothing when there is none."""
     def order_of_client(self, client_order_id: str) -> bytes | None:
         """Return the order with the client's id; nothing when there is none."""
-    def orders(self, *, status: str, limit: int, after_ns: int, until_ns: int, symbols: Sequence[str], side: str, is_ascending: bool, is_nested: bool) -> bytes:
+    def orders(
+        self,
+        *,
+        status: str,
+        limit: int,
+        after_ns: int,
+        until_ns: int,
+        symbols: Sequence[str],
+        side: str,
+        is_ascending: bool,
+        is_nested: bool,
+    ) -> bytes:
         """Return a JSON list of orders; `status` is open, closed or all."""
     def open_order_ids(self) -> list[str]:
         """Return the ids of every open order, oldest first, held legs left out."""
@@ -1429,5 +1462,15 @@ class MarketHistory:
         """Remember quotes and trades; returns the bars of the minutes that ended."""
     def advance(self, now_ns: int) -> list[Bar]:
         """Tell the time; returns the bars of the minutes that ended."""
-    def page(self, channel: str, symbol: str, *, start_ns: int, end_ns: int, from_seq: int | None, count_max: int, is_descending: bool) -> tuple[list[Quote] | list[Trade] | list[Bar], int | None]:
+    def page(
+        self,
+        channel: str,
+        symbol: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        from_seq: int | None,
+        count_max: int,
+        is_descending: bool,
+    ) -> tuple[list[Quote] | list[Trade] | list[Bar], int | None]:
         """Return a page of `quotes`, `trades` or `bars` with `start_ns <= time <= end_ns`, and where the next begins."""

@@ -1,11 +1,17 @@
 """The only module that reads a clock."""
 
+import datetime as dt
 import time
 
 
 def now_ns() -> int:
     """Return the host's wall clock, ns UTC: for stamps."""
     return time.time_ns()
+
+
+def now_utc() -> dt.datetime:
+    """Return the host's wall clock as a date and time in UTC: for certificates and reports."""
+    return dt.datetime.now(dt.UTC)
 
 
 def monotonic_ns() -> int:

@@ -13,4 +13,4 @@ compile() {
 }
 compile runtime pyproject.toml
 compile dev -c requirements/runtime.txt pyproject.toml requirements/dev.in
-compile bench requirements/bench.in
+compile bench pyproject.toml requirements/bench.in

@@ -3,7 +3,7 @@
 #
 # Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
 # script takes a fraction of a second. `lints` adds clippy and rustfmt, `bench` the peers
-# of the benchmarks, which pin other versions than ours, in an environment of their own: .venv/peers.
+# of the benchmarks with the older versions that they want, in an environment of their own: .venv/peers.
 # Everything it says goes to stderr.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"

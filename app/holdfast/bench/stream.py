@@ -257,7 +257,7 @@ def _make_certificate(folder: Path) -> Path:
     """Write a certificate for loopback that is its own authority; returns its file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    start = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    start = clock.now_utc() - dt.timedelta(hours=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -22,7 +22,7 @@ from holdfast.venues.simulated.wire import Connection, Request, Response, Socket
 
 HISTORY_RECORDS_MAX = 1_000_000
 BATCH_RECORDS = 256
-TICK_S = 0.002
+PUMP_INTERVAL_S = 0.002
 LEDGER_MARKET_INTERVAL_NS = 1_000_000_000
 TRADE_STREAM_PATH = "/stream"
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta3/")
@@ -244,7 +244,7 @@ class SimulatedVenue:
                 del ahead[:count]
                 self._hub.cut_slow_clients()
             if ahead:
-                await asyncio.sleep(max(TICK_S, self._clock.host_delay_s(ahead[0].ts_event_ns)))
+                await asyncio.sleep(max(PUMP_INTERVAL_S, self._clock.host_delay_s(ahead[0].ts_event_ns)))
             else:
                 await asyncio.sleep(0)
         self._end_session()

@@ -41,15 +41,14 @@ impl SyntheticMarket {
 
     /// The next records in order of time: at least `count`, so that the changes of one book stay together.
     fn next_records(&mut self, py: Python<'_>, count: usize) -> PyResult<Vec<Py<PyAny>>> {
-        let mut ticks = Vec::with_capacity(count + 32);
-        self.market.next(count, &mut ticks);
+        let mut made = Vec::with_capacity(count + 32);
+        self.market.next(count, &mut made);
         let header = Header::default();
-        ticks
-            .iter()
-            .map(|tick| match tick {
-                matching::Tick::Quote(quote) => records::to_python(py, header, AnyRecord::Quote(quote)),
-                matching::Tick::Trade(trade) => records::to_python(py, header, AnyRecord::Trade(trade)),
-                matching::Tick::Delta(delta) => records::to_python(py, header, AnyRecord::BookDelta(delta)),
+        made.iter()
+            .map(|record| match record {
+                matching::MarketRecord::Quote(quote) => records::to_python(py, header, AnyRecord::Quote(quote)),
+                matching::MarketRecord::Trade(trade) => records::to_python(py, header, AnyRecord::Trade(trade)),
+                matching::MarketRecord::Delta(delta) => records::to_python(py, header, AnyRecord::BookDelta(delta)),
             })
             .collect()
     }
@@ -83,12 +82,12 @@ impl MarketHistory {
             if let Ok(quote) = record.cast::<records::Quote>() {
                 let quote = quote.get().record;
                 self.minute_bars.advance(quote.ts_event_ns, &mut bars);
-                self.history.push(&matching::Tick::Quote(quote));
+                self.history.push(&matching::MarketRecord::Quote(quote));
             } else if let Ok(trade) = record.cast::<records::Trade>() {
                 let trade = trade.get().record;
                 self.minute_bars.advance(trade.ts_event_ns, &mut bars);
                 self.minute_bars.on_trade(&trade);
-                self.history.push(&matching::Tick::Trade(trade));
+                self.history.push(&matching::MarketRecord::Trade(trade));
             }
         }
         self.publish(py, &bars)

@@ -1,6 +1,6 @@
 //! What the venue has published, kept for its historical-data answers.
 
-use crate::synthetic::Tick;
+use crate::synthetic::MarketRecord;
 use holdfast_records::{Bar, Quote, Symbol, Trade};
 use std::collections::{HashMap, VecDeque};
 
@@ -101,19 +101,19 @@ impl History {
     }
 
     /// Remembers a quote or a trade.
-    pub fn push(&mut self, tick: &Tick) {
-        match tick {
-            Tick::Quote(quote) => self
+    pub fn push(&mut self, record: &MarketRecord) {
+        match record {
+            MarketRecord::Quote(quote) => self
                 .quotes
                 .entry(quote.symbol)
                 .or_default()
                 .push(*quote, self.count_max),
-            Tick::Trade(trade) => self
+            MarketRecord::Trade(trade) => self
                 .trades
                 .entry(trade.symbol)
                 .or_default()
                 .push(*trade, self.count_max),
-            Tick::Delta(_) => {}
+            MarketRecord::Delta(_) => {}
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
                 ts_event_ns,
                 ..Trade::default()
             };
-            history.push(&Tick::Trade(trade));
+            history.push(&MarketRecord::Trade(trade));
         }
         history
     }
@@ -213,7 +213,7 @@ mod tests {
         let first = history.trades(Symbol::truncated("A"), &range);
         range.from_seq = first.next_seq;
         assert_eq!(times(first), [3, 4]);
-        history.push(&Tick::Trade(Trade {
+        history.push(&MarketRecord::Trade(Trade {
             symbol: Symbol::truncated("A"),
             ts_event_ns: 6,
             ..Trade::default()

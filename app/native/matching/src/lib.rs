@@ -27,4 +27,4 @@ pub use json::{decimal, rfc3339};
 pub use minute_bars::MinuteBars;
 pub use order::{ClientOrderId, Order};
 pub use random::Random;
-pub use synthetic::{Listing, SyntheticMarket, Tick};
+pub use synthetic::{Listing, MarketRecord, SyntheticMarket};

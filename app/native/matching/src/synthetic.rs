@@ -12,7 +12,7 @@ const ODD_LOT_PPM: u32 = 100_000;
 
 /// One record of market data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tick {
+pub enum MarketRecord {
     /// A change of the best bid or offer.
     Quote(Quote),
     /// A print.
@@ -34,7 +34,7 @@ pub struct Listing {
 struct Instrument {
     symbol: Symbol,
     is_crypto: bool,
-    tick_e9: i64,
+    price_step_e9: i64,
     size_unit_e9: i64,
     /// Where the price wants to be, in price steps.
     value: i64,
@@ -62,12 +62,12 @@ impl SyntheticMarket {
             .iter()
             .map(|listing| {
                 let is_crypto = listing.symbol.as_str().contains('/');
-                let tick_e9 = E9 / 100;
-                let value = (listing.price_e9 / tick_e9).max(100);
+                let price_step_e9 = E9 / 100;
+                let value = (listing.price_e9 / price_step_e9).max(100);
                 Instrument {
                     symbol: listing.symbol,
                     is_crypto,
-                    tick_e9,
+                    price_step_e9,
                     size_unit_e9: if is_crypto { E9 / 100 } else { 100 * E9 },
                     value,
                     bid: value,
@@ -86,7 +86,7 @@ impl SyntheticMarket {
     }
 
     /// Appends the next records in order of time until `out` holds at least `count`; a book's deltas stay together.
-    pub fn next(&mut self, count: usize, out: &mut Vec<Tick>) {
+    pub fn next(&mut self, count: usize, out: &mut Vec<MarketRecord>) {
         while out.len() < count {
             let Some(instrument) = self.instruments.iter_mut().min_by_key(|instrument| instrument.next_ns) else {
                 return;
@@ -107,20 +107,20 @@ impl SyntheticMarket {
 }
 
 impl Instrument {
-    fn step(&mut self, random: &mut Random, out: &mut Vec<Tick>) {
+    fn step(&mut self, random: &mut Random, out: &mut Vec<MarketRecord>) {
         if self.is_crypto && !self.has_book {
             self.has_book = true;
             self.push_snapshot(random, out);
-            out.push(Tick::Quote(self.quote(random)));
+            out.push(MarketRecord::Quote(self.quote(random)));
         } else if random.chance(TRADE_PPM) {
-            out.push(Tick::Trade(self.trade(random)));
+            out.push(MarketRecord::Trade(self.trade(random)));
         } else {
             let old_bid = self.bid;
             self.wander(random);
             if self.is_crypto {
                 self.push_deltas(random, old_bid, out);
             }
-            out.push(Tick::Quote(self.quote(random)));
+            out.push(MarketRecord::Quote(self.quote(random)));
         }
     }
 
@@ -148,9 +148,9 @@ impl Instrument {
         Quote {
             symbol: self.symbol,
             ts_event_ns: self.next_ns,
-            bid_price_e9: self.bid * self.tick_e9,
+            bid_price_e9: self.bid * self.price_step_e9,
             bid_size_e9: self.size_e9(random),
-            ask_price_e9: (self.bid + self.spread) * self.tick_e9,
+            ask_price_e9: (self.bid + self.spread) * self.price_step_e9,
             ask_size_e9: self.size_e9(random),
             conditions: Text::truncated("R"),
             bid_exchange: b'V',
@@ -171,7 +171,7 @@ impl Instrument {
         Trade {
             symbol: self.symbol,
             ts_event_ns: self.next_ns,
-            price_e9: (self.bid + if is_buy { self.spread } else { 0 }) * self.tick_e9,
+            price_e9: (self.bid + if is_buy { self.spread } else { 0 }) * self.price_step_e9,
             size_e9,
             trade_id: self.trade_count,
             conditions: Text::truncated("@"),
@@ -183,11 +183,11 @@ impl Instrument {
         }
     }
 
-    fn delta(&self, side: Side, action: BookAction, step: i64, size_e9: i64) -> Tick {
-        Tick::Delta(BookDelta {
+    fn delta(&self, side: Side, action: BookAction, step: i64, size_e9: i64) -> MarketRecord {
+        MarketRecord::Delta(BookDelta {
             symbol: self.symbol,
             ts_event_ns: self.next_ns,
-            price_e9: step * self.tick_e9,
+            price_e9: step * self.price_step_e9,
             size_e9,
             side,
             action,
@@ -195,7 +195,7 @@ impl Instrument {
         })
     }
 
-    fn push_snapshot(&self, random: &mut Random, out: &mut Vec<Tick>) {
+    fn push_snapshot(&self, random: &mut Random, out: &mut Vec<MarketRecord>) {
         out.push(self.delta(Side::NONE, BookAction::CLEAR, 0, 0));
         for level in 0..BOOK_LEVELS {
             out.push(self.delta(Side::BUY, BookAction::SET, self.bid - level, self.size_e9(random)));
@@ -207,7 +207,7 @@ impl Instrument {
     }
 
     /// Moves both sides of the book by at most one step, and resizes one level.
-    fn push_deltas(&self, random: &mut Random, old_bid: i64, out: &mut Vec<Tick>) {
+    fn push_deltas(&self, random: &mut Random, old_bid: i64, out: &mut Vec<MarketRecord>) {
         let is_up = self.bid > old_bid;
         if self.bid != old_bid {
             let (grown, shrunk) = if is_up {
@@ -241,8 +241,8 @@ impl Instrument {
     }
 }
 
-fn end_frame(out: &mut [Tick]) {
-    if let Some(Tick::Delta(delta)) = out.last_mut() {
+fn end_frame(out: &mut [MarketRecord]) {
+    if let Some(MarketRecord::Delta(delta)) = out.last_mut() {
         delta.is_last = 1;
     }
 }
@@ -282,22 +282,22 @@ mod tests {
         market(3).next(20_000, &mut out);
         let mut last: BTreeMap<Symbol, Quote> = BTreeMap::new();
         let mut last_ns = 0;
-        for tick in out {
-            let ts_ns = match tick {
-                Tick::Quote(quote) => {
+        for record in out {
+            let ts_ns = match record {
+                MarketRecord::Quote(quote) => {
                     let spread_e9 = quote.ask_price_e9 - quote.bid_price_e9;
                     assert!((E9 / 100..=E9 / 50).contains(&spread_e9));
                     assert!(quote.bid_size_e9 > 0 && quote.ask_size_e9 > 0);
                     last.insert(quote.symbol, quote);
                     quote.ts_event_ns
                 }
-                Tick::Trade(trade) => {
+                MarketRecord::Trade(trade) => {
                     if let Some(quote) = last.get(&trade.symbol) {
                         assert!(trade.price_e9 == quote.bid_price_e9 || trade.price_e9 == quote.ask_price_e9);
                     }
                     trade.ts_event_ns
                 }
-                Tick::Delta(delta) => delta.ts_event_ns,
+                MarketRecord::Delta(delta) => delta.ts_event_ns,
             };
             assert!(ts_ns >= last_ns);
             last_ns = ts_ns;
@@ -310,9 +310,9 @@ mod tests {
         market(5).next(30_000, &mut out);
         let (mut bids, mut asks) = (BTreeMap::new(), BTreeMap::new());
         let mut quotes = 0;
-        for tick in out {
-            match tick {
-                Tick::Delta(delta) => {
+        for record in out {
+            match record {
+                MarketRecord::Delta(delta) => {
                     let side = if delta.side == Side::BUY { &mut bids } else { &mut asks };
                     match delta.action {
                         BookAction::SET => drop(side.insert(delta.price_e9, delta.size_e9)),
@@ -323,7 +323,7 @@ mod tests {
                         assert_eq!((bids.len(), asks.len()), (10, 10));
                     }
                 }
-                Tick::Quote(quote) if quote.symbol.as_str() == "BTC/USD" => {
+                MarketRecord::Quote(quote) if quote.symbol.as_str() == "BTC/USD" => {
                     quotes += 1;
                     assert_eq!(bids.keys().next_back(), Some(&quote.bid_price_e9));
                     assert_eq!(asks.keys().next(), Some(&quote.ask_price_e9));
