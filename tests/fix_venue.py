@@ -46,7 +46,8 @@ def start_venue(tmp_path: Path) -> Iterator[StartVenue]:
     def start(**options: object) -> RunningVenue:
         number = len(running)
         ledger_file = tmp_path / f"ledger-{number}.jsonl"
-        chosen = {"session": "synthetic:7", "seed": 7, "rate_limit": 100_000, **options}
+        # Few quotes a second: what was published before the start is made at the start.
+        chosen = {"session": "synthetic:7", "seed": 7, "rate_limit": 100_000, "quotes_per_s": 5, **options}
         arguments = [text for name, value in chosen.items() for text in (f"--{name.replace('_', '-')}", str(value))]
         command = [sys.executable, "-m", "holdfast", "venue", "--json", "--ledger", str(ledger_file)]
         process = subprocess.Popen(
@@ -70,8 +71,8 @@ def start_venue(tmp_path: Path) -> Iterator[StartVenue]:
 
 @pytest.fixture
 def venue(start_venue: StartVenue) -> RunningVenue:
-    """A synthetic market at five times its speed, with no partial fills cut short."""
-    return start_venue(speed=5)
+    """A synthetic market at ten times its speed."""
+    return start_venue(speed=10)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Source: Alpaca, OpenAPI documents of stock (`/v2/stocks`) and crypto (`/v1beta3/
 
 import datetime as dt
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -201,7 +201,7 @@ def _read_token(token: str) -> tuple[str, int | None]:
     if not token:
         return "", None
     try:
-        symbol, _, seq = urlsafe_b64decode(token.encode()).decode().partition("|")
+        symbol, _, seq = b64decode(token.encode(), b"-_", validate=True).decode().partition("|")
         return symbol, int(seq) if seq else None
     except ValueError:
         raise invalid("page_token is not one of ours") from None

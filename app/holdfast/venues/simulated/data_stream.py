@@ -4,6 +4,7 @@ Source: Alpaca, "Websocket Stream" and "Real-time Stock Data" of the market-data
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ class DataStream:
         action = message.get("action") if isinstance(message, dict) else None
         if action == "auth":
             self._authenticate(message)
-        elif action not in {"subscribe", "unsubscribe"}:
+        elif not isinstance(action, str) or action not in {"subscribe", "unsubscribe"}:
             self.complain(400)
         elif not self.is_authenticated:
             self.complain(401)
@@ -137,7 +138,7 @@ class DataStream:
         if any(name not in self.channels for name in asked):
             self.complain(410 if set(asked) <= {*STOCK_CHANNELS, *CRYPTO_CHANNELS} else 400)
             return
-        if any(not isinstance(symbols, list) for symbols in asked.values()):
+        if not all(_is_list_of_texts(symbols) for symbols in asked.values()):
             self.complain(400)
             return
         changed = {name: list(symbols) for name, symbols in self.subscriptions.items()}
@@ -155,6 +156,10 @@ class DataStream:
         self.wanted = self._hub.pairs(self)
         self.send([{"T": "subscription", **changed}])
         self._hub.on_subscription(self)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 class DataHub:
@@ -236,9 +241,9 @@ class DataHub:
             chosen = [record for record in records if (CHANNEL_OF[type(record)], record.symbol) in wanted]
             if chosen:
                 self._send(client, chosen)
-                for channel in best:
-                    count = sum(CHANNEL_OF[type(record)] == channel for record in chosen)
-                    best[channel] += count
+                counts = Counter(map(type, chosen))
+                for kind, count in counts.items():
+                    best[CHANNEL_OF[kind]] = max(best[CHANNEL_OF[kind]], count)
         for channel, count in best.items():
             self.sent[channel] += count
 

@@ -15,7 +15,7 @@ def read_intent(body: dict[str, Any], symbol: str) -> OrderIntent:
     loss = _member(body, "stop_loss")
     order_class = _word(body, "order_class")
     limit_price = body.get("limit_price")
-    if order_class == "oco" and limit_price in {None, ""}:
+    if order_class == "oco" and limit_price is None:
         limit_price = profit.get("limit_price")
     try:
         return OrderIntent(
@@ -49,7 +49,7 @@ def _member(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _word(body: dict[str, Any], name: str, *, is_needed: bool = False) -> str:
     value = body.get(name)
-    if value in {None, ""}:
+    if value is None or value == "":
         if is_needed:
             raise invalid(f"{name} is required")
         return ""

@@ -35,7 +35,9 @@ class TradeUpdateStream:
         except msgspec.DecodeError:
             message = None
         action = message.get("action") if isinstance(message, dict) else None
-        if action in {"authenticate", "auth"}:
+        if not isinstance(action, str):
+            self.send({"stream": "error", "data": {"error": "invalid message"}})
+        elif action in {"authenticate", "auth"}:
             self._authenticate(message)
         elif action == "listen":
             self._listen(message)
@@ -63,7 +65,8 @@ class TradeUpdateStream:
         if not self._is_authenticated:
             self.send({"stream": "authorization", "data": {"status": "unauthorized", "action": "listen"}})
             return
-        streams = (message.get("data") or {}).get("streams")
+        given = message.get("data")
+        streams = given.get("streams") if isinstance(given, dict) else None
         known = [name for name in streams if name == CHANNEL] if isinstance(streams, list) else []
         self.is_listening = bool(known)
         self.send({"stream": "listening", "data": {"streams": known}})
