@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ async def test_a_restart_in_mid_flight_repeats_nothing(settings: Settings, desk:
     for _ in range(3):
         async with engine_of(settings, is_killed=True):
             ids += [desk.decide(order_type=OrderType.MARKET, limit_price_e9=0, quantity_e9=E9) for _ in range(3)]
-            await desk.until(lambda: desk.kinds(ids[-1]))
+            await desk.until(partial(desk.kinds, ids[-1]))
     async with engine_of(settings):
         await desk.until(lambda: all(desk.status(order_id) in {"filled", "withheld"} for order_id in ids))
         await desk.until(lambda: len(desk.fills()) == sum(desk.status(order_id) == "filled" for order_id in ids))
