@@ -2,27 +2,38 @@
 
 from pydantic import Field
 
-from holdfast._native import Quote
-from holdfast.strategies.api import E9, Parameters, Strategy
+from holdfast._native import Fill, Quote, Side
+from holdfast.strategies.api import E9, OrderRequest, Parameters, Strategy
 
 
 class RoundTripParameters(Parameters):
-    """How long to wait between two orders, by the time of the records."""
+    """How long to wait between two orders of a symbol, by the time of the records."""
 
     pause_ms: int = Field(default=20, ge=1, le=10_000)
 
 
 class RoundTrip(Strategy[RoundTripParameters]):
-    """Answer a quote with an order as often as `pause_ms` allows."""
+    """Answer a quote with an order whenever the one before it is filled."""
 
     parameters_type = RoundTripParameters
 
     def prepare(self) -> None:
         """Begin without an order."""
-        self._allowed_ns = 0
+        self._working: set[str] = set()
+        self._allowed_ns: dict[str, int] = {}
 
     def on_quote(self, quote: Quote) -> None:
         """Buy without a position, sell with one."""
-        if self.now_ns >= self._allowed_ns:
-            self._allowed_ns = self.now_ns + self.parameters.pause_ms * 1_000_000
-            self.target(quote.symbol, 0 if self.position_e9(quote.symbol) else E9)
+        symbol = quote.symbol
+        if symbol in self._working or self.now_ns < self._allowed_ns.get(symbol, 0):
+            return
+        self._working.add(symbol)
+        is_sale = self.position_e9(symbol) > 0
+        side, price_e9 = (Side.SELL, quote.bid_price_e9) if is_sale else (Side.BUY, quote.ask_price_e9)
+        self.order(OrderRequest(symbol=symbol, side=side, quantity_e9=E9, limit_price_e9=price_e9))
+
+    def on_fill(self, fill: Fill) -> None:
+        """Allow the next order once the position is whole again."""
+        if self.position_e9(fill.symbol) in {0, E9}:
+            self._working.discard(fill.symbol)
+            self._allowed_ns[fill.symbol] = self.now_ns + self.parameters.pause_ms * 1_000_000
