@@ -137,7 +137,7 @@ async def test_order_updates_come_in_binary_frames_of_either_encoding(open_venue
         assert (update["stream"], update["data"]["event"]) == ("trade_updates", "new")
 
 
-def write_ticks(directory: Path) -> None:
+def write_day(directory: Path) -> None:
     """Two quotes that make a market, one trade in each of two minutes, one more quote."""
     quotes = ["34200000,100000,300,0,0,N,,0", "34200100,0,0,100100,200,N,,0", "34261000,100200,100,0,0,N,,0"]
     trades = ["34200200,100100,50,N,0,0", "34262000,100150,25,N,0,0"]
@@ -149,7 +149,7 @@ def write_ticks(directory: Path) -> None:
 async def test_a_recorded_day_waits_for_its_reader_and_ends_with_the_market_closed(
     open_venue: OpenVenue, tmp_path: Path
 ) -> None:
-    write_ticks(tmp_path)
+    write_day(tmp_path)
     async with open_venue(session=str(tmp_path), speed=SPEED_MAX) as venue:
         assert (await request(venue, "POST", "/v2/orders", ORDER)).status == 200
         async with stream(venue, **KEYS) as socket:
