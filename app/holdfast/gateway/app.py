@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import structlog
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,6 +19,7 @@ from holdfast.gateway.control import Control
 from holdfast.gateway.guard import Guard, RequestRate
 from holdfast.gateway.tokens import TokenFile
 from holdfast.gateway.view import JournalView
+from holdfast.logs import get_logger
 from holdfast.settings import Settings
 
 ROWS_MAX = 500
@@ -29,7 +29,7 @@ ORDER_ID = r"^[!-~]{1,128}$"
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 SUBPROTOCOL = "holdfast"
 
-log = structlog.get_logger()
+log = get_logger()
 
 Limit = Annotated[int, Query(ge=1, le=ROWS_MAX, description="How many rows at most.")]
 Symbol = Annotated[str, Query(pattern=rf"^$|{SYMBOL}", description="Only this symbol; empty means all.")]

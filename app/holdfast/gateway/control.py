@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from holdfast import clock
 from holdfast._native import JournalFull, JournalWriter, KillLatch, Reset, StrategySwitch, Trip
 from holdfast.journals import open_latch, open_reader, open_writer
+from holdfast.logs import get_logger
 
 if TYPE_CHECKING:
     from holdfast._native import Record
@@ -18,7 +17,7 @@ REASON_BYTES_MAX = 128
 OPERATOR_BYTES_MAX = 32
 READ_RECORDS_MAX = 1000
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def cut(text: str, bytes_max: int) -> str:

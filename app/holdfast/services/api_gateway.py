@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -18,6 +17,7 @@ from holdfast.gateway.app import Parts, create_app
 from holdfast.gateway.control import Control
 from holdfast.gateway.tokens import TokenFile, tokens_file
 from holdfast.gateway.view import JournalView
+from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings import Settings
 from holdfast.settings.risk_limits import load_risk_limits
@@ -28,7 +28,7 @@ CONCURRENCY_MAX = 200
 KEEP_ALIVE_S = 15
 GRACE_S = 3
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class GatewayServer(uvicorn.Server):

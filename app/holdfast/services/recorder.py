@@ -11,12 +11,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from holdfast import clock, metrics
 from holdfast._native import JournalAhead, JournalMissing, JournalReader, wait_any
 from holdfast.errors import ConfigError, OperatingError, RetryLater
 from holdfast.journals import open_reader
+from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings import Settings
 from holdfast.store.batch import Batch, Offset
@@ -34,7 +33,7 @@ CAUGHT_UP_LAG_S = 1.0
 # Quotes last: the book remembers marks only of what it holds.
 READING_ORDER = ("signals", "orders", "executions", "control", "market_data")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)

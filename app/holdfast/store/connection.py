@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import cast
 
 import psycopg
-import structlog
 
 from holdfast import clock
 from holdfast.errors import HoldfastError, RetryLater
+from holdfast.logs import get_logger
 from holdfast.store import statements
 from holdfast.store.audit import FIRST_HASH
 from holdfast.store.batch import Batch, Offset, Row
@@ -20,7 +20,7 @@ CONNECT_TIMEOUT_S = 5
 LOCK_KEY = 0x7265636F  # "reco"
 Refused = (psycopg.DataError, psycopg.IntegrityError)
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class ProjectionMoved(HoldfastError):
