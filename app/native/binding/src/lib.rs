@@ -11,7 +11,6 @@ mod latch;
 mod matching;
 mod orders;
 mod records;
-mod replay;
 mod risk;
 mod venue_market;
 mod waiting;
@@ -31,6 +30,5 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     risk::register(module)?;
     orders::register(module)?;
     matching::register(module)?;
-    venue_market::register(module)?;
-    replay::register(module)
+    venue_market::register(module)
 }

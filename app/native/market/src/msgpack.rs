@@ -5,7 +5,7 @@
 use crate::value::{Fields, Frame, Malformed, Value, key};
 
 const DEPTH_MAX: u32 = 32;
-const TIMESTAMP: i8 = -1;
+const TIME_EXTENSION: i8 = -1;
 const NS_PER_S: i64 = 1_000_000_000;
 
 type Result<T> = core::result::Result<T, Malformed>;
@@ -57,7 +57,7 @@ impl<'a> MsgpackFrame<'a> {
     fn extension(&mut self, length: usize) -> Result<Token<'a>> {
         let kind = self.fixed::<1>()?[0] as i8;
         let content = self.take(length)?;
-        if kind != TIMESTAMP {
+        if kind != TIME_EXTENSION {
             return Ok(Token::Scalar(Value::Other));
         }
         let big_endian = |bytes: &[u8]| bytes.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
