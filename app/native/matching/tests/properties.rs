@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use holdfast_matching::{Engine, Event, Replacement, Settings};
+use holdfast_matching::{Engine, Event, Order, Replacement, Settings};
 use holdfast_records::{E9, OrderClass, OrderIntent, OrderStatus, OrderType, Side, TimeInForce, notional_e9};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -205,22 +205,25 @@ proptest! {
 
     #[test]
     fn a_better_price_or_an_earlier_time_is_never_passed_over(
-        orders in prop::collection::vec((990_i64..1_000, 1_i64..100), 2..20), quotes in prop::collection::vec((985_i64..1_000, 1_i64..200), 1..10),
+        is_buy: bool,
+        orders in prop::collection::vec((1_i64..10, 1_i64..100), 2..20),
+        quotes in prop::collection::vec((1_i64..15, 1_i64..200), 1..10),
     ) {
         let mut engine = engine_with(Settings { partial_fill_ppm: 200_000, ..settings() });
         quote(&mut engine, 0, 1_000, 1_001, 500);
-        for (cents, shares) in orders {
-            submit(&mut engine, &limit(Side::BUY, shares, cents)).unwrap();
+        // Distances from the market in cents: the orders rest behind it, then the quotes come to them.
+        for (away, shares) in orders {
+            let request = if is_buy { limit(Side::BUY, shares, 1_000 - away) } else { limit(Side::SELL, shares, 1_001 + away) };
+            submit(&mut engine, &request).unwrap();
         }
-        for (second, (ask, size)) in quotes.into_iter().enumerate() {
-            quote(&mut engine, second as i64 + 1, ask - 1, ask, size);
+        let goodness = |order: &Order| if is_buy { order.limit_price_e9 } else { -order.limit_price_e9 };
+        for (second, (away, size)) in quotes.into_iter().enumerate() {
+            let bid = if is_buy { 999 - away } else { 1_001 + away };
+            quote(&mut engine, second as i64 + 1, bid, bid + 1, size);
             for (place, order) in engine.orders().iter().enumerate() {
                 for (other_place, other) in engine.orders().iter().enumerate() {
-                    let goes_first = order.limit_price_e9 > other.limit_price_e9
-                        || (order.limit_price_e9 == other.limit_price_e9 && place < other_place);
+                    let goes_first = (-goodness(order), place) < (-goodness(other), other_place);
                     let is_passed_over = goes_first && order.open_quantity_e9() > 0 && other.filled_quantity_e9 > 0;
-                    // Filled before the one in front of it only if that happened at an earlier quote: impossible, as all
-                    // arrived before the first.
                     prop_assert!(!is_passed_over);
                 }
             }
