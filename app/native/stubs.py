@@ -115,7 +115,7 @@ def generated() -> str:
 
 def formatted(stub: str) -> str:
     """Return the stub as the formatter wants it."""
-    command = ["ruff", "format", "--quiet", f"--stdin-filename={STUB}", "-"]
+    command = [sys.executable, "-m", "ruff", "format", "--quiet", f"--stdin-filename={STUB}", "-"]
     return subprocess.run(command, input=stub, capture_output=True, text=True, check=True).stdout
 
 
