@@ -19,8 +19,9 @@ def commands() -> set[str]:
     app = typer.Typer()
     for module in pkgutil.iter_modules(holdfast.cli.__path__):
         importlib.import_module(f"holdfast.cli.{module.name}").register(app)
-    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    return {name for name in names if name}
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    return set(command.commands)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
