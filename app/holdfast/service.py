@@ -12,11 +12,13 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 from prometheus_client import start_http_server
 
 from holdfast import clock
+from holdfast.errors import ConfigError
 from holdfast.logs import configure_logs, get_logger
 from holdfast.metrics import SERVICE_UP
 from holdfast.settings import Settings
@@ -43,6 +45,7 @@ class Frame:
         log.info("service_ready", service=self.name)
 
 
+Error = TypeVar("Error", bound=BaseException)
 Service = Callable[[Frame], Awaitable[None]]
 
 
@@ -96,6 +99,15 @@ async def _supervise(frame: Frame, service: Service) -> None:
         work.result()
 
 
+def _first_leaf(group: BaseExceptionGroup[BaseException], kind: type[Error]) -> Error | None:
+    """Return the first error of a kind inside a group of errors."""
+    for error in group.exceptions:
+        found = _first_leaf(error, kind) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, kind):
+            return found
+    return None
+
+
 def run_service(name: str, settings: Settings, service: Service) -> None:
     """Run a service in this process until SIGTERM, SIGINT or its failure.
 
@@ -107,5 +119,12 @@ def run_service(name: str, settings: Settings, service: Service) -> None:
     start_http_server(own.metrics_port, addr=settings.metrics_address)
     log.info("service_started", pid=os.getpid(), metrics_port=own.metrics_port)
     frame = Frame(name=name, settings=settings)
-    uvloop.run(_supervise(frame, service))
+    try:
+        uvloop.run(_supervise(frame, service))
+    except BaseExceptionGroup as group:
+        # A task group wraps what its tasks raise; the exit code depends on the error itself.
+        configuration = _first_leaf(group, ConfigError)
+        if configuration is None:
+            raise
+        raise configuration from None
     log.info("service_stopped", duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)

@@ -84,16 +84,21 @@ class EmbeddedPostgres:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's first process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def dsn(self, database: str = DATABASE) -> str:
         """Return the connection string of a database."""
         return f"postgresql://{ROLE}@/{database}?host={self.directory}"
 
     def start(self) -> None:
-        """Start the server, creating its files the first time, and wait until it answers.
+        """Start the server, creating its files the first time, and wait until it answers; also after its death.
 
         Raises: OperatingError with the server's own words when it does not come up.
         """
-        assert self._process is None, "already started"
+        assert not self.is_running, "already started"
         if not (self.directory / "data" / "PG_VERSION").exists():
             self._initialise()
         settings = SERVER_SETTINGS | ({} if self._is_durable else UNSAFE_SETTINGS)

@@ -1,0 +1,150 @@
+"""What the journals of a demo say happened, read from their first record."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from holdfast._native import (
+    AccountSnapshot,
+    Bar,
+    Decision,
+    Fill,
+    Gap,
+    IntentAction,
+    JournalReader,
+    OrderEvent,
+    OrderEventKind,
+    OrderIntent,
+    OrderStatus,
+    Quote,
+    Signal,
+    Trade,
+    Verdict,
+)
+from holdfast.journals import open_reader
+from holdfast.settings import Settings
+
+BATCH_RECORDS = 10_000
+UNPROVEN = frozenset({OrderStatus.SUBMITTING, OrderStatus.UNKNOWN})
+MOVING = UNPROVEN | {OrderStatus.PENDING_NEW, OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE}
+
+
+def records_of(settings: Settings, name: str) -> Iterator[object]:
+    """Yield every record of a journal from its first."""
+    reader: JournalReader = open_reader(settings, name, wait_s=0)
+    try:
+        while batch := reader.read(BATCH_RECORDS):
+            yield from batch
+    finally:
+        reader.close()
+
+
+def percentiles(values: Sequence[int]) -> dict[str, int]:
+    """Return p50, p99 and the count; zeros for no values."""
+    ordered = sorted(values)
+    if not ordered:
+        return {"p50": 0, "p99": 0, "n": 0}
+    return {
+        "p50": ordered[len(ordered) // 2],
+        "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+        "n": len(ordered),
+    }
+
+
+@dataclass(slots=True)
+class Account:
+    """What the journals say happened; amounts scaled by 1e-9."""
+
+    market_data: Counter[str] = field(default_factory=lambda: Counter(quotes=0, trades=0, bars=0, gaps=0))
+    signals: int = 0
+    intents: int = 0
+    approved: dict[str, int] = field(default_factory=dict)
+    denied: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, OrderStatus] = field(default_factory=dict)
+    external: set[str] = field(default_factory=set)
+    submissions: Counter[str] = field(default_factory=Counter)
+    withheld: Counter[str] = field(default_factory=Counter)
+    fills: dict[str, Fill] = field(default_factory=dict)
+    fills_repeated: int = 0
+    first_cash_e9: int | None = None
+    tick_to_wire_ns: list[int] = field(default_factory=list)
+    hop_ns: list[int] = field(default_factory=list)
+
+    @property
+    def unknown(self) -> int:
+        """Return how many orders have no proven outcome."""
+        return sum(status in UNPROVEN for status in self.statuses.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many approvals have not reached the venue or may change by themselves."""
+        moving = sum(status in MOVING for status in self.statuses.values())
+        return moving + len(self.approved.keys() - self.statuses.keys())
+
+    def positions_e9(self) -> dict[str, int]:
+        """Return the signed quantity of each symbol with a position, summed over the fills."""
+        positions: Counter[str] = Counter()
+        for fill in self.fills.values():
+            positions[fill.symbol] += fill.quantity_e9 if fill.side.label == "buy" else -fill.quantity_e9
+        return {symbol: quantity for symbol, quantity in positions.items() if quantity}
+
+    def cash_e9(self) -> int:
+        """Return the first cash reported by the venue plus the flows of every fill."""
+        flows = 0
+        for fill in self.fills.values():
+            amount = fill.quantity_e9 * fill.price_e9 // 10**9
+            flows += (-amount if fill.side.label == "buy" else amount) - fill.fee_e9
+        return (self.first_cash_e9 or 0) + flows
+
+
+def read_account(settings: Settings, *, skips_market_data: bool = False) -> Account:
+    """Read the journals of the state directory; the market's is long and not always wanted."""
+    account = Account()
+    if not skips_market_data:
+        _read_market(account, settings)
+    intents_ns: dict[int, int] = {}
+    for record in records_of(settings, "signals"):
+        if isinstance(record, Signal):
+            account.signals += 1
+        elif isinstance(record, OrderIntent):
+            account.intents += 1
+            intents_ns[record.seq] = record.ts_ns
+    for record in records_of(settings, "orders"):
+        if isinstance(record, Decision):
+            if record.verdict is Verdict.APPROVED and record.action is not IntentAction.CANCEL:
+                account.approved[record.client_order_id] = record.intent_seq
+            elif record.verdict is Verdict.DENIED:
+                account.denied[record.rule.label] += 1
+            if record.intent_seq in intents_ns:
+                account.hop_ns.append(record.ts_ns - intents_ns[record.intent_seq])
+    for record in records_of(settings, "executions"):
+        _read_execution(account, record)
+    return account
+
+
+def _read_market(account: Account, settings: Settings) -> None:
+    names = {Quote: "quotes", Trade: "trades", Bar: "bars"}
+    for record in records_of(settings, "market_data"):
+        if isinstance(record, Gap):
+            account.market_data["gaps"] += 0 if record.is_repaired else 1
+        elif (name := names.get(type(record))) is not None:
+            account.market_data[name] += 1
+
+
+def _read_execution(account: Account, record: object) -> None:
+    if isinstance(record, AccountSnapshot):
+        if account.first_cash_e9 is None:
+            account.first_cash_e9 = record.cash_e9
+    elif isinstance(record, Fill):
+        account.fills_repeated += record.execution_id in account.fills
+        account.fills[record.execution_id] = record
+    elif isinstance(record, OrderEvent):
+        if record.kind is OrderEventKind.WITHHELD:
+            account.withheld[record.rule.label] += 1
+        if record.kind is OrderEventKind.SUBMITTING:
+            account.submissions[record.client_order_id] += 1
+            if record.origin_ns:
+                account.tick_to_wire_ns.append(record.ts_ns - record.origin_ns)
+        if record.is_external:
+            account.external.add(record.client_order_id)
+        account.statuses[record.client_order_id] = record.status

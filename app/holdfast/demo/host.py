@@ -1,0 +1,146 @@
+"""The demo's host: every process from PostgreSQL to the gateway, started in order and brought to rest in order."""
+
+import asyncio
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from holdfast import clock, curve
+from holdfast.demo.configuration import (
+    SERVICES,
+    DemoOptions,
+    VenueAddress,
+    session_symbols,
+    write_configuration,
+)
+from holdfast.demo.supervisor import Supervisor, Unit, holdfast_command, proportional_set_bytes
+from holdfast.errors import OperatingError
+from holdfast.settings import Settings, load_settings
+from holdfast.store.embedded import EmbeddedPostgres
+
+VENUE_START_TIMEOUT_S = 20.0
+SERVICES_START_TIMEOUT_S = 30.0
+POSTGRES_CHECK_INTERVAL_S = 0.5
+KEY_ID = "PKSIMULATED"
+SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own default
+
+
+class DemoHost:
+    """Owns the processes, from `start` to `stop`."""
+
+    def __init__(self, options: DemoOptions) -> None:
+        self.options = options
+        self.ledger_file = options.state_dir / "venue" / "ledger.jsonl"
+        self.config_dir = options.state_dir / "config"
+        self.log_dir = options.state_dir / "logs"
+        self.supervisor = Supervisor(options.state_dir / "run")
+        self.postgres = EmbeddedPostgres()
+        self.settings: Settings
+        self.venue: VenueAddress
+        self.services_start_s = 0.0
+        self._tls: ssl.SSLContext
+        self._postgres_guard: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start everything and wait until every service is ready.
+
+        Raises: OperatingError naming what did not start and the end of its log.
+        """
+        for directory in (self.log_dir, self.ledger_file.parent):
+            directory.mkdir(parents=True, exist_ok=True)
+        postgres_start = asyncio.create_task(asyncio.to_thread(self.postgres.start))
+        self.venue = await self._start_venue()
+        self._tls = ssl.create_default_context(cafile=self.venue.ca_file)
+        await postgres_start
+        self._postgres_guard = asyncio.create_task(self._guard_postgres())
+        write_configuration(self.config_dir, self.options, self.venue, cores=os.cpu_count() or 1)
+        self.settings = load_settings(self.config_dir, environment={})
+        curve.generate(self.settings.state_dir / "keys", "relay")
+        started_ns = clock.monotonic_ns()
+        for name in SERVICES:
+            self._start_service(name)
+        await self.supervisor.wait_ready(list(SERVICES), SERVICES_START_TIMEOUT_S)
+        self.services_start_s = (clock.monotonic_ns() - started_ns) / 1e9
+
+    async def stop(self) -> None:
+        """End every process."""
+        if self._postgres_guard is not None:
+            self._postgres_guard.cancel()
+            await asyncio.gather(self._postgres_guard, return_exceptions=True)
+        await self.supervisor.stop_all()
+        await asyncio.to_thread(self.postgres.remove)
+
+    async def venue_status(self) -> dict[str, Any]:
+        """Return the venue's own counters; empty when it does not answer."""
+        return await asyncio.to_thread(self._get, f"{self.venue.url}/venue/status")
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the memory of each service, shared pages counted once, and the total."""
+        sizes = {name: proportional_set_bytes(self.supervisor.units[name].pid) for name in SERVICES}
+        return {**sizes, "total": sum(sizes.values())}
+
+    def _start_service(self, name: str) -> None:
+        command = holdfast_command("run", name, "--config", str(self.config_dir))
+        environment = {
+            "ALPACA_API_KEY": KEY_ID,
+            "ALPACA_API_SECRET": SECRET_KEY,
+            "DATABASE_URL": self.postgres.dsn(),
+        }
+        log_file = self.log_dir / f"{name}.log"
+        self.supervisor.start(Unit(name=name, command=command, log_file=log_file, environment=environment))
+
+    async def _start_venue(self) -> VenueAddress:
+        options = self.options
+        symbols = session_symbols(options.session)
+        session = str(options.session) if options.session else f"synthetic:{options.seed}"
+        arguments = [
+            "--session", session,
+            "--speed", options.speed,
+            "--seed", str(options.seed),
+            "--ledger", str(self.ledger_file),
+            "--tls-dir", str(self.ledger_file.parent),
+            "--symbols", ",".join(symbols),
+            "--port", "0",
+            "--json",
+        ]  # fmt: skip
+        log_file = self.log_dir / "venue.log"
+        command = holdfast_command("venue", *arguments)
+        self.supervisor.start(Unit(name="venue", command=command, log_file=log_file, is_restarted=False))
+        deadline_s = clock.monotonic_s() + VENUE_START_TIMEOUT_S
+        while clock.monotonic_s() < deadline_s:
+            ready = _ready_line(log_file)
+            if ready is not None:
+                return VenueAddress(url=ready["url"], ca_file=ready["ca_file"], symbols=symbols)
+            if self.supervisor.units["venue"].failure:
+                break
+            await asyncio.sleep(0.02)
+        raise OperatingError(f"the simulated venue did not start, see {log_file}")
+
+    async def _guard_postgres(self) -> None:
+        """Restart PostgreSQL when it died, as the host's service manager would."""
+        while True:
+            await asyncio.sleep(POSTGRES_CHECK_INTERVAL_S)
+            if not self.postgres.is_running:
+                await asyncio.to_thread(self.postgres.start)
+
+    def _get(self, url: str) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=self._tls) as answer:  # noqa: S310 - https only
+                body: dict[str, Any] = json.load(answer)
+                return body
+        except (urllib.error.URLError, OSError, ValueError):
+            return {}
+
+
+def _ready_line(log_file: Path) -> dict[str, Any] | None:
+    if not log_file.exists():
+        return None
+    for line in log_file.read_text(errors="replace").splitlines():
+        if line.startswith("{") and '"url"' in line:
+            ready: dict[str, Any] = json.loads(line)
+            return ready
+    return None
