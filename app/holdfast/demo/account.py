@@ -16,6 +16,7 @@ from holdfast._native import (
     OrderEventKind,
     OrderIntent,
     OrderStatus,
+    OrderTable,
     Quote,
     Signal,
     Trade,
@@ -60,8 +61,7 @@ class Account:
     intents: int = 0
     approved: dict[str, int] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
-    statuses: dict[str, OrderStatus] = field(default_factory=dict)
-    external: set[str] = field(default_factory=set)
+    orders: OrderTable = field(default_factory=OrderTable)
     submissions: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
     fills: dict[str, Fill] = field(default_factory=dict)
@@ -73,13 +73,14 @@ class Account:
     @property
     def unknown(self) -> int:
         """Return how many orders have no proven outcome."""
-        return sum(status in UNPROVEN for status in self.statuses.values())
+        return sum(order.is_unknown or order.status in UNPROVEN for order in self.orders.orders())
 
     @property
     def in_flight(self) -> int:
         """Return how many approvals have not reached the venue or may change by themselves."""
-        moving = sum(status in MOVING for status in self.statuses.values())
-        return moving + len(self.approved.keys() - self.statuses.keys())
+        orders = self.orders.orders()
+        known = {order.client_order_id for order in orders}
+        return sum(order.status in MOVING for order in orders) + len(self.approved.keys() - known)
 
     def positions_e9(self) -> dict[str, int]:
         """Return the signed quantity of each symbol with a position, summed over the fills."""
@@ -138,13 +139,12 @@ def _read_execution(account: Account, record: object) -> None:
     elif isinstance(record, Fill):
         account.fills_repeated += record.execution_id in account.fills
         account.fills[record.execution_id] = record
+        account.orders.apply(record)
     elif isinstance(record, OrderEvent):
+        account.orders.apply(record)
         if record.kind is OrderEventKind.WITHHELD:
             account.withheld[record.rule.label] += 1
-        if record.kind is OrderEventKind.SUBMITTING:
+        elif record.kind is OrderEventKind.SUBMITTING:
             account.submissions[record.client_order_id] += 1
             if record.origin_ns:
                 account.tick_to_wire_ns.append(record.ts_ns - record.origin_ns)
-        if record.is_external:
-            account.external.add(record.client_order_id)
-        account.statuses[record.client_order_id] = record.status

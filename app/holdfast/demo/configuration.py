@@ -20,6 +20,7 @@ SERVICES = (
     "api-gateway",
 )
 TRADING_CORES_MIN = 2
+BRISK = {"entry_imbalance": 0.4, "hold_s": 1.5, "pause_s": 2.0}
 DEMO_LIMITS = {"consecutive_losses_max": 50, "trades_per_day_max": 500}
 
 
@@ -106,6 +107,11 @@ def _with_demo_limits(limits: str) -> str:
 def _strategies(symbols: tuple[str, ...]) -> list[dict[str, object]]:
     equities = [symbol for symbol in symbols if "/" not in symbol]
     return [
-        {"name": "imbalance", "entry_point": "imbalance", "symbols": equities[: (len(equities) + 1) // 2]},
+        {
+            "name": "imbalance",
+            "entry_point": "imbalance",
+            "symbols": equities[: (len(equities) + 1) // 2],
+            "parameters": BRISK,
+        },
         {"name": "reversion", "entry_point": "reversion", "symbols": equities[(len(equities) + 1) // 2 :]},
     ]

@@ -71,6 +71,8 @@ class DemoHost:
         if self._postgres_guard is not None:
             self._postgres_guard.cancel()
             await asyncio.gather(self._postgres_guard, return_exceptions=True)
+        # The venue last: to a service its end would be one more gap.
+        await self.supervisor.stop_all(except_for="venue")
         await self.supervisor.stop_all()
         await asyncio.to_thread(self.postgres.remove)
 

@@ -46,7 +46,7 @@ def summarise(
 
 
 def _orders(account: Account) -> dict[str, Any]:
-    statuses = list(account.statuses.values())
+    statuses = [order.status for order in account.orders.orders()]
     return {
         "submitted": len(account.submissions),
         "filled": statuses.count(OrderStatus.FILLED),

@@ -127,9 +127,9 @@ class Supervisor:
         if log_file is not None:
             log_file.close()
 
-    async def stop_all(self) -> None:
-        """Stop every unit that still runs, all at once."""
-        await asyncio.gather(*(self.stop(name) for name in list(self._watchers)))
+    async def stop_all(self, *, except_for: str = "") -> None:
+        """Stop every unit that still runs, all at once, except for one."""
+        await asyncio.gather(*(self.stop(name) for name in list(self._watchers) if name != except_for))
 
     def _spawn(self, unit: Unit) -> None:
         unit.ready.clear()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from holdfast._native import (
     Bar,
     Fill,
+    Order,
     OrderClass,
     OrderEvent,
     OrderType,
@@ -77,8 +78,8 @@ class Context(Protocol):
     def working_e9(self, symbol: str) -> int:
         """Return the signed quantity that is asked for or open and not filled yet."""
 
-    def open_orders(self, symbol: str) -> list[OrderEvent]:
-        """Return the latest event of each of this strategy's open orders."""
+    def open_orders(self, symbol: str) -> list[Order]:
+        """Return this strategy's open orders."""
 
     def submit(self, request: OrderRequest) -> None:
         """Ask for an order."""

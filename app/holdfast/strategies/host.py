@@ -12,10 +12,11 @@ from holdfast._native import (
     Bar,
     Fill,
     IntentAction,
+    Order,
     OrderEvent,
     OrderEventKind,
     OrderIntent,
-    OrderStatus,
+    OrderTable,
     OrderType,
     Quote,
     Side,
@@ -26,18 +27,6 @@ from holdfast.strategies.api import OrderRequest, Parameters, SessionEvent, Stra
 
 INTENT_LIFE_NS = 1_000_000_000
 OUTPUTS_PER_RECORD_MAX = 64
-CLOSED = frozenset(
-    {
-        OrderStatus.FILLED,
-        OrderStatus.CANCELED,
-        OrderStatus.EXPIRED,
-        OrderStatus.REJECTED,
-        OrderStatus.REPLACED,
-        OrderStatus.DONE_FOR_DAY,
-        OrderStatus.WITHHELD,
-    },
-)
-
 log = structlog.get_logger()
 
 
@@ -59,7 +48,7 @@ class Slot:
 
     strategy: Strategy[Parameters]
     positions_e9: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    orders: dict[str, OrderEvent] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
     pending: defaultdict[str, list[Pending]] = field(default_factory=lambda: defaultdict(list))
     failure: str = ""
 
@@ -88,6 +77,8 @@ class StrategyHost:
         self._quote_handlers: Handlers[Quote] = {}
         self._trade_handlers: Handlers[Trade] = {}
         self._bar_handlers: Handlers[Bar] = {}
+        # Events and fills of an order arrive in any order; only their join says what is still open.
+        self._orders = OrderTable()
         self._is_warming = False
         self.now_ns = 0
         self.next_output_seq: Callable[[], int] = int
@@ -157,6 +148,7 @@ class StrategyHost:
             slot = self._by_name.get(record.strategy)
             if slot is not None:
                 self.now_ns = record.ts_ns
+                self._follow_order(slot, record)
                 signed_e9 = record.quantity_e9 if record.side is Side.BUY else -record.quantity_e9
                 slot.positions_e9[record.symbol] += signed_e9
                 if not is_rebuilding:
@@ -169,18 +161,19 @@ class StrategyHost:
                 if not is_rebuilding:
                     self._call(slot, slot.strategy.on_order, record)
 
-    def _follow_order(self, slot: Slot, event: OrderEvent) -> None:
-        if event.kind in {OrderEventKind.SUBMITTING, OrderEventKind.WITHHELD}:
-            signed_e9 = event.quantity_e9 if event.side is Side.BUY else -event.quantity_e9
-            pending = slot.pending[event.symbol]
+    def _follow_order(self, slot: Slot, record: OrderEvent | Fill) -> None:
+        if isinstance(record, OrderEvent) and record.kind in {OrderEventKind.SUBMITTING, OrderEventKind.WITHHELD}:
+            signed_e9 = record.quantity_e9 if record.side is Side.BUY else -record.quantity_e9
+            pending = slot.pending[record.symbol]
             for index, request in enumerate(pending):
                 if request.quantity_e9 == signed_e9:
                     del pending[index]
                     break
-        if event.status in CLOSED:
-            slot.orders.pop(event.client_order_id, None)
+        order = self._orders.apply(record)
+        if order is not None and order.is_open:
+            slot.orders[record.client_order_id] = order
         else:
-            slot.orders[event.client_order_id] = event
+            slot.orders.pop(record.client_order_id, None)
 
     def _cross_session(self, ts_event_ns: int) -> None:
         """Move to the session that `ts_event_ns` is in or before, and tell the strategies."""
@@ -259,15 +252,15 @@ class SlotContext:
         if pending:
             pending[:] = [request for request in pending if request.expires_ns > self._host.now_ns]
         working_e9 = sum(request.quantity_e9 for request in pending)
-        for event in self.slot.orders.values():
-            if event.symbol == symbol:
-                left_e9 = event.quantity_e9 - event.filled_quantity_e9
-                working_e9 += left_e9 if event.side is Side.BUY else -left_e9
+        for order in self.slot.orders.values():
+            if order.symbol == symbol:
+                left_e9 = order.open_quantity_e9
+                working_e9 += left_e9 if order.side is Side.BUY else -left_e9
         return working_e9
 
-    def open_orders(self, symbol: str) -> list[OrderEvent]:
-        """Return the latest event of each open order of this strategy."""
-        return [event for event in self.slot.orders.values() if event.symbol == symbol]
+    def open_orders(self, symbol: str) -> list[Order]:
+        """Return this strategy's open orders."""
+        return [order for order in self.slot.orders.values() if order.symbol == symbol]
 
     def submit(self, request: OrderRequest) -> None:
         """Ask for an order: one Signal, one OrderIntent."""

@@ -33,9 +33,12 @@ class LedgerWriter:
         self._lines: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
         self._request_count = 0
+        self._is_closed = False
 
     def write(self, kind: str, **facts: object) -> None:
         """Append one line."""
+        if self._is_closed:
+            return
         line = {"kind": kind, "host_ns": clock.now_ns(), "session_ns": self._session_ns(), **facts}
         if not self._lines:
             self._call_soon(self.flush)
@@ -80,7 +83,7 @@ class LedgerWriter:
             )
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Hand everything to the operating system; a turn that was under way at the close has nothing left."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._file.write(b"\n".join(lines) + b"\n")
@@ -89,6 +92,7 @@ class LedgerWriter:
         """Flush and close."""
         self.flush()
         self._file.close()
+        self._is_closed = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
