@@ -57,6 +57,7 @@ class Account:
     """What the journals say happened; amounts scaled by 1e-9."""
 
     market_data: Counter[str] = field(default_factory=lambda: Counter(quotes=0, trades=0, bars=0, gaps=0))
+    gaps_repaired: int = 0
     signals: int = 0
     intents: int = 0
     approved: dict[str, int] = field(default_factory=dict)
@@ -127,7 +128,10 @@ def _read_market(account: Account, settings: Settings) -> None:
     names = {Quote: "quotes", Trade: "trades", Bar: "bars"}
     for record in records_of(settings, "market_data"):
         if isinstance(record, Gap):
-            account.market_data["gaps"] += 0 if record.is_repaired else 1
+            if record.is_repaired:
+                account.gaps_repaired += 1
+            else:
+                account.market_data["gaps"] += 1
         elif (name := names.get(type(record))) is not None:
             account.market_data[name] += 1
 
