@@ -171,8 +171,7 @@ impl Keeper {
         }
     }
 
-    fn run(&self) {
-        let mut done_seq = self.written_seq.load(Ordering::Acquire);
+    fn run(&self, mut done_seq: u64) {
         self.populate();
         self.make_spare();
         while !self.is_stopping.load(Ordering::Acquire) {
@@ -193,9 +192,11 @@ impl Keeper {
     /// Starts the thread.
     pub(crate) fn start(self: &Arc<Self>) -> Result<JoinHandle<()>> {
         let keeper = Arc::clone(self);
+        // Read here: a thread that is late to run must still see what was written meanwhile as work.
+        let done_seq = self.written_seq.load(Ordering::Acquire);
         std::thread::Builder::new()
             .name("journal-keeper".to_owned())
-            .spawn(move || keeper.run())
+            .spawn(move || keeper.run(done_seq))
             .map_err(|source| Error::system(&self.directory, "start the keeper thread of", source))
     }
 
