@@ -177,6 +177,17 @@ def test_a_strategy_acts_only_on_its_own_symbols_and_orders(act: Callable[[Strat
     assert host.outputs == []
 
 
+def test_requests_that_no_order_answers_are_forgotten_once_they_expire() -> None:
+    host, _, made = host_with(Recorder)
+    context = made["recorder"].context
+    for _ in range(100):
+        context.submit(OrderRequest(symbol="IBM", side=Side.BUY, quantity_e9=E9))
+        host.outputs.clear()
+        host.now_ns += E9
+    assert isinstance(context, SlotContext)
+    assert len(context.slot.pending["IBM"]) == 1
+
+
 def test_the_warm_up_asks_for_nothing() -> None:
     host, _, made = host_with(Recorder)
     host.warm_up([quote(), quote()])

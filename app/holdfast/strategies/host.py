@@ -248,10 +248,7 @@ class SlotContext:
 
     def working_e9(self, symbol: str) -> int:
         """Return the signed quantity that is asked for or open and not filled yet."""
-        pending = self.slot.pending[symbol]
-        if pending:
-            pending[:] = [request for request in pending if request.expires_ns > self._host.now_ns]
-        working_e9 = sum(request.quantity_e9 for request in pending)
+        working_e9 = sum(request.quantity_e9 for request in self._pending(symbol))
         for order in self.slot.orders.values():
             if order.symbol == symbol:
                 left_e9 = order.open_quantity_e9
@@ -306,7 +303,7 @@ class SlotContext:
             is_extended_hours=int(request.is_extended_hours),
         )
         signed_e9 = request.quantity_e9 if request.side is Side.BUY else -request.quantity_e9
-        self.slot.pending[request.symbol].append(Pending(signed_e9, expires_ns))
+        self._pending(request.symbol).append(Pending(signed_e9, expires_ns))
         host.emit(self.slot, (signal, intent))
 
     def cancel(self, client_order_id: str) -> None:
@@ -320,6 +317,13 @@ class SlotContext:
     def log(self, event: str, **facts: object) -> None:
         """Write one line to the service's log."""
         log.info(event, strategy=self.slot.strategy.name, **facts)
+
+    def _pending(self, symbol: str) -> list[Pending]:
+        """Return the requests that no order answers yet, without those whose intent has expired."""
+        pending = self.slot.pending[symbol]
+        if pending:
+            pending[:] = [request for request in pending if request.expires_ns > self._host.now_ns]
+        return pending
 
     def _change(
         self,
