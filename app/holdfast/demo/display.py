@@ -17,6 +17,7 @@ from holdfast._native import (
     JournalReader,
     OrderEvent,
     OrderEventKind,
+    PositionBook,
     Quote,
     TradingState,
     TradingStateCode,
@@ -38,8 +39,7 @@ class View:
 
     def __init__(self, settings: Settings) -> None:
         self.quotes: dict[str, Quote] = {}
-        self.positions: Counter[str] = Counter()
-        self.cash_flow_e9 = 0
+        self.positions = PositionBook()
         self.decisions: Counter[str] = Counter()
         self.fills: deque[Fill] = deque(maxlen=FILLS_SHOWN_MAX)
         self.fill_count = 0
@@ -56,18 +56,19 @@ class View:
         for record in market.read(QUOTES_SHOWN_MAX):
             if isinstance(record, Quote):
                 self.quotes[record.symbol] = record
+                self.positions.apply(record)
         for name in ("orders", "executions"):
             for record in self._readers[name].read(QUOTES_SHOWN_MAX):
                 self._apply(record)
 
     def profit_e9(self) -> int:
-        """Return cash flow plus positions at the middle of the market."""
-        marks = sum(
-            quantity * (self.quotes[symbol].bid_price_e9 + self.quotes[symbol].ask_price_e9) // 2 // E9
-            for symbol, quantity in self.positions.items()
-            if symbol in self.quotes
-        )
-        return self.cash_flow_e9 + marks
+        """Return realized and unrealized profit, net of fees."""
+        return self.positions.realized_pnl_e9 + self.positions.unrealized_pnl_e9
+
+    def quantity_e9(self, symbol: str) -> int:
+        """Return the signed quantity of a symbol."""
+        position = self.positions.get(symbol)
+        return position.quantity_e9 if position else 0
 
     def _apply(self, record: object) -> None:
         if isinstance(record, Decision):
@@ -79,9 +80,7 @@ class View:
             if record.kind is OrderEventKind.SUBMITTING and record.origin_ns:
                 self.tick_to_wire_ns.append(record.ts_ns - record.origin_ns)
         elif isinstance(record, Fill):
-            signed = record.quantity_e9 if record.side.label == "buy" else -record.quantity_e9
-            self.positions[record.symbol] += signed
-            self.cash_flow_e9 -= signed * record.price_e9 // E9 + record.fee_e9
+            self.positions.apply(record)
             self.fills.appendleft(record)
             self.fill_count += 1
 
@@ -130,7 +129,7 @@ def draw(view: View, progress: Progress) -> Group:
         quotes.add_column(heading, justify="left" if heading == "symbol" else "right")
     for symbol, quote in sorted(view.quotes.items()):
         bid, ask = money(quote.bid_price_e9), money(quote.ask_price_e9)
-        quotes.add_row(symbol, bid, ask, f"{view.positions[symbol] / E9:g}")
+        quotes.add_row(symbol, bid, ask, f"{view.quantity_e9(symbol) / E9:g}")
     fills = Table(title="Fills", expand=True)
     for heading in ("symbol", "side", "quantity", "price", "strategy"):
         fills.add_column(heading, justify="right" if heading in {"quantity", "price"} else "left")
