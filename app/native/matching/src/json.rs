@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::event::{Event, Refusal};
 use crate::order::Order;
+use holdfast_market::write_rfc3339;
 use holdfast_records::{E9, OrderStatus, Side, Uuid, notional_e9};
 use std::fmt::Write;
 
@@ -20,31 +21,9 @@ pub fn decimal(value_e9: i64) -> String {
 
 /// A time as RFC 3339 with nine decimals, UTC.
 pub fn rfc3339(time_ns: i64) -> String {
-    let seconds = time_ns.div_euclid(E9);
-    let days = seconds.div_euclid(86_400);
-    let (hour, minute, second) = (
-        seconds.rem_euclid(86_400) / 3_600,
-        seconds.rem_euclid(3_600) / 60,
-        seconds.rem_euclid(60),
-    );
-    // Civil date from days since 1970, after Howard Hinnant, "chrono-compatible low-level date algorithms".
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 {
-        month_shifted + 3
-    } else {
-        month_shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z",
-        time_ns.rem_euclid(E9)
-    )
+    let mut text = Vec::with_capacity(30);
+    write_rfc3339(time_ns, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Text as a JSON string.
