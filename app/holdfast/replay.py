@@ -89,7 +89,7 @@ class _Comparison:
 
 
 def _is_start(record: Record) -> bool:
-    return isinstance(record, Consumed) and record.signals_seq == record.seq
+    return _starts(record, record.seq)
 
 
 def _starts(record: Record, seq: int) -> bool:

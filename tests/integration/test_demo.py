@@ -15,15 +15,8 @@ from typing import Any
 
 import pytest
 
-SERVICES = (
-    "market-data",
-    "signal-bridge",
-    "risk-manager",
-    "execution-engine",
-    "recorder",
-    "relay",
-    "api-gateway",
-)
+from holdfast.settings.schema import SERVICES
+
 START_TIMEOUT_S = 60
 DEMO_TIMEOUT_S = 150
 

@@ -2,8 +2,7 @@
 
 import re
 
-from holdfast.cli.run import SERVICES
-from holdfast.settings.schema import ServicesSettings
+from holdfast.settings.schema import SERVICES, ServicesSettings
 from repository.tree import ROOT, tracked_files
 
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()

@@ -9,16 +9,7 @@ from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env
 from holdfast.errors import ConfigError
 from holdfast.service import run_service
 from holdfast.settings import load_settings
-
-SERVICES = (
-    "market-data",
-    "signal-bridge",
-    "risk-manager",
-    "execution-engine",
-    "recorder",
-    "relay",
-    "api-gateway",
-)
+from holdfast.settings.schema import SERVICES
 
 
 def register(app: typer.Typer) -> None:

@@ -8,17 +8,9 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 from holdfast.settings.defaults import default_config_dir
+from holdfast.settings.schema import SERVICES
 
 SYMBOLS = ("AAPL", "AMD", "BAC", "IBM", "MSFT", "BTC/USD")
-SERVICES = (
-    "market-data",
-    "signal-bridge",
-    "risk-manager",
-    "execution-engine",
-    "recorder",
-    "relay",
-    "api-gateway",
-)
 TRADING_CORES_MIN = 2
 BRISK = {"entry_imbalance": 0.4, "hold_s": 1.5, "pause_s": 2.0}
 DEMO_LIMITS = {"consecutive_losses_max": 50, "trades_per_day_max": 500}

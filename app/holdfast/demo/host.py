@@ -11,7 +11,6 @@ from typing import Any
 
 from holdfast import clock, curve
 from holdfast.demo.configuration import (
-    SERVICES,
     DemoOptions,
     VenueAddress,
     session_symbols,
@@ -20,6 +19,7 @@ from holdfast.demo.configuration import (
 from holdfast.demo.supervisor import Supervisor, Unit, holdfast_command, proportional_set_bytes
 from holdfast.errors import OperatingError
 from holdfast.settings import Settings, load_settings
+from holdfast.settings.schema import SERVICES
 from holdfast.store.embedded import EmbeddedPostgres
 
 VENUE_START_TIMEOUT_S = 20.0

@@ -134,6 +134,10 @@ class ServicesSettings(Section):
         return section
 
 
+SERVICES = tuple(name.replace("_", "-") for name in ServicesSettings.model_fields)
+"""The services by the names of their commands and units."""
+
+
 class StrategySettings(Section):
     """A strategy to run: by entry point (group `holdfast.strategies`) or by path `FILE.py:CLASS`."""
 
