@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket as sockets
 import ssl
 import time
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
+from event_client import EventClient
 from holdfast import _native as native
 from holdfast import clock
 from holdfast.gateway import guard
@@ -199,28 +198,19 @@ def test_older_tls_is_refused(gateway: Gateway) -> None:
         gateway.tls.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
-def follow(gateway: Gateway, query: str, role: str = "viewer") -> ClientConnection:
-    headers = {"authorization": f"Bearer {gateway.tokens.get(role, role)}"}
-    url = f"wss://127.0.0.1:{gateway.port}/events{query}"
-    return connect(url, ssl=gateway.tls, additional_headers=headers, open_timeout=WAIT_S)
-
-
-def receive(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    while len(events) < count:
-        events.extend(json.loads(socket.recv(timeout=WAIT_S)))
-    return events
+def follow(gateway: Gateway, query: str, role: str = "viewer") -> EventClient:
+    return EventClient(gateway, query, role=role)
 
 
 def test_events_resume_where_they_ended(gateway: Gateway) -> None:
     gateway.day.order(native.Side.BUY, 100_000_000_000)
     with follow(gateway, "?journals=executions&from=1") as socket:
-        first = receive(socket, 4)
+        first = socket.receive(4)
     gateway.day.order(native.Side.SELL, 101_000_000_000)
     with follow(gateway, f"?journals=executions&from=executions:{first[-1]['seq'] + 1}") as socket:
-        second = receive(socket, 4)
+        second = socket.receive(4)
         gateway.day.order(native.Side.BUY, 100_000_000_000)
-        third = receive(socket, 4)
+        third = socket.receive(4)
     assert [event["seq"] for event in (*first, *second, *third)] == list(range(1, 13))
     assert first[2]["kind"] == "Fill"
     assert first[2]["record"]["price_e9"] == 100_000_000_000
@@ -233,7 +223,7 @@ def test_events_without_a_place_begin_now(gateway: Gateway) -> None:
         for number in range(100):
             gateway.ask("POST", "/api/v1/circuit-breaker/trip", "operator", {"reason": f"drill {number}"})
             try:
-                (event, *_) = json.loads(socket.recv(timeout=0.1))
+                (event, *_) = socket.receive_message(0.1)
                 break
             except TimeoutError:
                 continue
@@ -252,18 +242,17 @@ def test_events_without_a_place_begin_now(gateway: Gateway) -> None:
 )
 def test_events_say_why_they_close(gateway: Gateway, query: str, role: str, code: int) -> None:
     with follow(gateway, query, role) as socket, pytest.raises(ConnectionClosed) as closed:
-        socket.recv(timeout=WAIT_S)
+        socket.receive_message()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code
 
 
 def test_a_browser_presents_its_token_as_a_subprotocol(gateway: Gateway) -> None:
     gateway.day.order(native.Side.BUY, 100_000_000_000)
-    url = f"wss://127.0.0.1:{gateway.port}/events?journals=executions&from=1"
-    offered: list[Any] = ["holdfast", gateway.tokens["viewer"]]
-    with connect(url, ssl=gateway.tls, subprotocols=offered, open_timeout=WAIT_S) as socket:
+    offered = ["holdfast", gateway.tokens["viewer"]]
+    with EventClient(gateway, "?journals=executions&from=1", role="", subprotocols=offered) as socket:
         assert socket.subprotocol == "holdfast"
-        assert receive(socket, 4)
+        assert socket.receive(4)
 
 
 def test_a_client_that_does_not_read_is_closed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,9 +263,7 @@ def test_a_client_that_does_not_read_is_closed(gateway: Gateway, monkeypatch: py
     plain = sockets.socket()
     plain.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     plain.connect(("127.0.0.1", gateway.port))
-    headers = {"authorization": f"Bearer {gateway.tokens['viewer']}"}
-    url = f"wss://127.0.0.1:{gateway.port}/events?journals=executions&from=1"
-    with connect(url, sock=plain, ssl=gateway.tls, additional_headers=headers, max_queue=1) as socket:
+    with EventClient(gateway, "?journals=executions&from=1", role="viewer", sock=plain, max_queue=1) as socket:
         wait_for(lambda: 'reason="slow"' in gateway.ask("GET", "/metrics", "operator").body)
         with pytest.raises(ConnectionClosed):
-            receive(socket, 1_000_000)
+            socket.receive(1_000_000)

@@ -60,7 +60,12 @@ def test_tail_shows_the_last_that_match(state: Path) -> None:
 
 
 def test_tail_follows_until_it_is_interrupted(state: Path) -> None:
-    command = [sys.executable, "-c", "from holdfast.cli import main; raise SystemExit(main())", "journal", "tail"]
+    # A shell's background job ignores SIGINT, and so would its children: the test may run in one.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from holdfast.cli import main; raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", program, "journal", "tail"]
     options = ["market_data", "-n", "1", "-f", "--json", "--state", str(state)]
     with (
         JournalWriter(str(state / "journals" / "market_data"), JournalName.MARKET_DATA, now_ns=6) as writer,

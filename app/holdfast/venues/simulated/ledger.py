@@ -21,7 +21,7 @@ BODY_BYTES_SHOWN_MAX = 4096
 
 
 class LedgerWriter:
-    """Appends lines; those of one turn of the event loop are written together."""
+    """Appends lines; those of one turn of the event loop, or up to a `flush`, are written together."""
 
     def __init__(
         self, file: Path, session_ns: Callable[[], int], call_soon: Callable[[Callable[[], None]], object]

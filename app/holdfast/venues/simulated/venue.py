@@ -169,6 +169,7 @@ class SimulatedVenue:
         number = self._ledger.write_request(request.method, request.path, query, request.body)
         response = self._judge(request)
         self._ledger.write("answer", number=number, status=response.status)
+        self._ledger.flush()
         return response
 
     def open_stream(self, request: Request, socket: Socket) -> Stream | Response:
@@ -199,8 +200,12 @@ class SimulatedVenue:
 
     def settle(self) -> None:
         """Publish what the engine did, and wake again when something is due."""
-        for event in self.engine.take_events():
+        events = self.engine.take_events()
+        for event in events:
             self._ledger.write_event(event)
+        # What a client has seen is in the ledger's file, whoever reads it.
+        self._ledger.flush()
+        for event in events:
             self._trading.on_event(event)
             self._trade_updates.publish(event)
         due_ns = self.engine.next_due_ns
