@@ -1,6 +1,7 @@
 """`holdfast bench`: what it finds, what it prints, how it ends."""
 
 import json
+import os
 import sys
 from types import ModuleType
 
@@ -30,6 +31,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
         made = ModuleType(name)
 
         def run(*, quick: bool) -> list[BenchResult]:
+            sys.stdout.write("a library says something\n")
+            os.write(1, b"a process says something\n")
             if isinstance(results, Exception):
                 raise results
             return results
@@ -46,9 +49,10 @@ def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     return made
 
 
-def test_json_is_the_list_of_results(app: typer.Typer) -> None:
+def test_json_is_the_list_of_results_and_alone_on_stdout(app: typer.Typer, capfd: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["bench", "fast", "--json"])
     assert done.exit_code == 0
+    assert capfd.readouterr() == ("", "a process says something\n")
     (result,) = json.loads(done.stdout)
     assert list(result) == ["bench", "metric", "unit", "ours", "budget", "peer", "peer_name", "met"]
     assert (result["ours"], result["budget"], result["met"]) == (81.25, 80.0, False)

@@ -1,10 +1,13 @@
 """`holdfast bench NAME|all`: measured figures beside their budgets and, where there is one, the peer."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
+import os
 import pkgutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Protocol, cast
 
 import typer
@@ -57,6 +60,21 @@ def _figure(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+@contextlib.contextmanager
+def _stdout_kept_for_results() -> Iterator[None]:
+    """Send to stderr what benchmarks, their processes and the peers print meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
@@ -79,8 +97,9 @@ def register(app: typer.Typer) -> None:
             if not is_json:
                 typer.echo(f"running {each} ...", err=True)
             try:
-                module = cast("Benchmark", importlib.import_module(known[each]))
-                results += module.run(quick=quick)
+                with _stdout_kept_for_results():
+                    module = cast("Benchmark", importlib.import_module(known[each]))
+                    results += module.run(quick=quick)
             except Exception as error:  # noqa: BLE001 - one benchmark that cannot run must not hide the others
                 failures += 1
                 typer.echo(f"{each} did not run: {type(error).__name__}: {error}", err=True)
