@@ -202,3 +202,19 @@ async def test_malformed_requests_are_refused_and_counted(open_venue: OpenVenue,
     assert [line["status"] for line in ledger.of_kind("answer")] == [status for *_, status in wrong]
     assert [line["path"] for line in ledger.of_kind("request")] == [target.partition("?")[0] for _, target, *_ in wrong]
     assert ledger.orders() == {}
+
+
+async def test_a_paused_venue_publishes_nothing_more_and_still_takes_orders(open_venue: OpenVenue) -> None:
+    async with open_venue(speed=50, quotes_per_s=20.0) as venue, stream(venue) as socket:
+        await receive(socket)
+        await socket.send(json.dumps(AUTH))
+        await receive(socket)
+        await socket.send(json.dumps({"action": "subscribe", "quotes": ["*"], "trades": ["*"]}))
+        while not venue.status()["quotes_sent"]:
+            await receive(socket)
+        paused = json.loads((await request(venue, "POST", "/venue/pause")).body)
+        started_ns = venue.now_ns()
+        assert (await request(venue, "POST", "/v2/orders", ORDER)).status == 200
+        while venue.now_ns() < started_ns + 20 * 1_000_000_000:
+            await request(venue, "GET", "/v2/clock")
+        assert venue.status()["quotes_sent"] == paused["quotes_sent"] > 0

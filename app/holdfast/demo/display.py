@@ -23,8 +23,8 @@ from holdfast._native import (
     TradingStateCode,
     Verdict,
 )
-from holdfast.demo.account import percentiles
 from holdfast.demo.run import Progress
+from holdfast.demo.summary import percentiles
 from holdfast.journals import open_reader
 from holdfast.settings import Settings
 

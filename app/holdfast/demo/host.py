@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 from holdfast import clock, curve
 from holdfast.demo.configuration import (
@@ -80,6 +81,10 @@ class DemoHost:
         """Return the venue's own counters; empty when it does not answer."""
         return await asyncio.to_thread(self._get, f"{self.venue.url}/venue/status")
 
+    async def pause_market(self) -> dict[str, Any]:
+        """Let the venue publish nothing more and return its counters; empty when it does not answer."""
+        return await asyncio.to_thread(self._get, Request(f"{self.venue.url}/venue/pause", method="POST"))  # noqa: S310 - https only
+
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory of each service, shared pages counted once, and the total."""
         sizes = {name: proportional_set_bytes(self.supervisor.units[name].pid) for name in SERVICES}
@@ -129,7 +134,7 @@ class DemoHost:
             if not self.postgres.is_running:
                 await asyncio.to_thread(self.postgres.start)
 
-    def _get(self, url: str) -> dict[str, Any]:
+    def _get(self, url: str | Request) -> dict[str, Any]:
         try:
             with urllib.request.urlopen(url, timeout=5, context=self._tls) as answer:  # noqa: S310 - https only
                 body: dict[str, Any] = json.load(answer)

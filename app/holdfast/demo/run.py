@@ -15,12 +15,13 @@ from prometheus_client.samples import Sample
 from psycopg import sql
 
 from holdfast import clock
-from holdfast.demo.account import read_account
 from holdfast.demo.configuration import DemoOptions
 from holdfast.demo.host import DemoHost
 from holdfast.demo.summary import summarise
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
+from holdfast.invariants import StoredJournals
+from holdfast.invariants.account import account_of
 from holdfast.journals import WRITERS, open_reader
 
 REFRESH_INTERVAL_S = 0.25
@@ -70,6 +71,7 @@ async def run_demo(options: DemoOptions, show: Callable[[Progress], None]) -> di
         host.settings,
         ledger_file=host.ledger_file,
         venue=venue,
+        is_session=options.session is not None,
         rows=rows,
         lag_ms_max=round(lag_s_max * 1000),
         risk_check_ns=risk_check_ns,
@@ -141,10 +143,10 @@ async def _eventually(is_done: Callable[[], bool], timeout_s: float) -> None:
 
 
 async def _market_data_caught_up(host: DemoHost) -> None:
-    """Wait until what the venue sent is in the journal, for a session that has an end."""
+    """Wait until what the venue sent of a recorded session is in the journal; it sends nothing more."""
     if host.options.session is None:
         return
-    venue = await host.venue_status()
+    venue = await host.pause_market()
     sent = int(venue.get("quotes_sent", 0)) + int(venue.get("trades_sent", 0))
     with open_reader(host.settings, "market_data", wait_s=0) as reader:
         await _eventually(lambda: reader.last_seq >= sent, SETTLE_TIMEOUT_S)
@@ -153,7 +155,7 @@ async def _market_data_caught_up(host: DemoHost) -> None:
 async def _orders_at_rest(host: DemoHost) -> None:
     """Wait until every approval has reached the venue and no order is in flight."""
     await _eventually(
-        lambda: read_account(host.settings, skips_market_data=True).in_flight == 0,
+        lambda: account_of(StoredJournals(host.settings), skips_market_data=True).in_flight == 0,
         SETTLE_TIMEOUT_S,
     )
 

@@ -27,6 +27,7 @@ LEDGER_MARKET_INTERVAL_NS = 1_000_000_000
 TRADE_STREAM_PATH = "/stream"
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta3/")
 STATUS_PATH = "/venue/status"
+PAUSE_PATH = "/venue/pause"
 
 
 class SimulatedVenue:
@@ -77,6 +78,8 @@ class SimulatedVenue:
         self._market: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._market_logged_ns = 0
+        self._going = asyncio.Event()
+        self._going.set()
         self.is_done = False
 
     @property
@@ -166,6 +169,10 @@ class SimulatedVenue:
         query = "&".join(f"{name}={value}" for name, value in request.query.items())
         if request.path == STATUS_PATH:
             return reply(self.status())
+        if request.path == PAUSE_PATH and request.method == "POST":
+            # Nothing more is published: what was sent until now can be compared. Orders go on.
+            self._going.clear()
+            return reply(self.status())
         number = self._ledger.write_request(request.method, request.path, query, request.body)
         response = self._judge(request)
         self._ledger.write("answer", number=number, status=response.status)
@@ -237,7 +244,7 @@ class SimulatedVenue:
     async def _run_timed(self) -> None:
         """Publish each record at its time."""
         ahead: list[MarketRecord] = []
-        while True:
+        while await self._going.wait():
             if not ahead:
                 ahead = list(self._source.next_records(BATCH_RECORDS))
                 if not ahead:
@@ -256,7 +263,7 @@ class SimulatedVenue:
 
     async def _run_as_read(self) -> None:
         """Publish as fast as clients read; while nobody takes both quotes and trades, time stands still."""
-        while True:
+        while await self._going.wait():
             while not self._hub.has_reader:
                 self._hub.changed.clear()
                 await self._hub.changed.wait()

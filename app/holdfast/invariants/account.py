@@ -1,8 +1,9 @@
-"""What the journals of a demo say happened, read from their first record."""
+"""What the journals say happened, read from their first record."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast._native import (
     AccountSnapshot,
@@ -11,7 +12,7 @@ from holdfast._native import (
     Fill,
     Gap,
     IntentAction,
-    JournalReader,
+    Order,
     OrderEvent,
     OrderEventKind,
     OrderIntent,
@@ -22,34 +23,12 @@ from holdfast._native import (
     Trade,
     Verdict,
 )
-from holdfast.journals import open_reader
-from holdfast.settings import Settings
 
-BATCH_RECORDS = 10_000
+if TYPE_CHECKING:
+    from holdfast._native import Record
+
 UNPROVEN = frozenset({OrderStatus.SUBMITTING, OrderStatus.UNKNOWN})
 MOVING = UNPROVEN | {OrderStatus.PENDING_NEW, OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE}
-
-
-def records_of(settings: Settings, name: str) -> Iterator[object]:
-    """Yield every record of a journal from its first."""
-    reader: JournalReader = open_reader(settings, name, wait_s=0)
-    try:
-        while batch := reader.read(BATCH_RECORDS):
-            yield from batch
-    finally:
-        reader.close()
-
-
-def percentiles(values: Sequence[int]) -> dict[str, int]:
-    """Return p50, p99 and the count; zeros for no values."""
-    ordered = sorted(values)
-    if not ordered:
-        return {"p50": 0, "p99": 0, "n": 0}
-    return {
-        "p50": ordered[len(ordered) // 2],
-        "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-        "n": len(ordered),
-    }
 
 
 @dataclass(slots=True)
@@ -60,13 +39,13 @@ class Account:
     gaps_repaired: int = 0
     signals: int = 0
     intents: int = 0
-    approved: dict[str, int] = field(default_factory=dict)
+    approved: dict[str, Decision] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
     orders: OrderTable = field(default_factory=OrderTable)
     submissions: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
     fills: dict[str, Fill] = field(default_factory=dict)
-    fills_repeated: int = 0
+    fills_repeated: list[str] = field(default_factory=list)
     first_cash_e9: int | None = None
     tick_to_wire_ns: list[int] = field(default_factory=list)
     hop_ns: list[int] = field(default_factory=list)
@@ -74,7 +53,12 @@ class Account:
     @property
     def unknown(self) -> int:
         """Return how many orders have no proven outcome."""
-        return sum(order.is_unknown or order.status in UNPROVEN for order in self.orders.orders())
+        return sum(map(self.is_unproven, self.orders.orders()))
+
+    @staticmethod
+    def is_unproven(order: Order) -> bool:
+        """Say whether nothing proves what became of an order that left."""
+        return order.is_unknown or order.status in UNPROVEN
 
     @property
     def in_flight(self) -> int:
@@ -99,34 +83,34 @@ class Account:
         return (self.first_cash_e9 or 0) + flows
 
 
-def read_account(settings: Settings, *, skips_market_data: bool = False) -> Account:
-    """Read the journals of the state directory; the market's is long and not always wanted."""
+def account_of(journals: "Mapping[str, Iterable[Record]]", *, skips_market_data: bool = False) -> Account:
+    """Read journals by name; the market's is long and not always wanted."""
     account = Account()
     if not skips_market_data:
-        _read_market(account, settings)
+        _read_market(account, journals["market_data"])
     intents_ns: dict[int, int] = {}
-    for record in records_of(settings, "signals"):
+    for record in journals["signals"]:
         if isinstance(record, Signal):
             account.signals += 1
         elif isinstance(record, OrderIntent):
             account.intents += 1
             intents_ns[record.seq] = record.ts_ns
-    for record in records_of(settings, "orders"):
+    for record in journals["orders"]:
         if isinstance(record, Decision):
             if record.verdict is Verdict.APPROVED and record.action is not IntentAction.CANCEL:
-                account.approved[record.client_order_id] = record.intent_seq
+                account.approved[record.client_order_id] = record
             elif record.verdict is Verdict.DENIED:
                 account.denied[record.rule.label] += 1
             if record.intent_seq in intents_ns:
                 account.hop_ns.append(record.ts_ns - intents_ns[record.intent_seq])
-    for record in records_of(settings, "executions"):
+    for record in journals["executions"]:
         _read_execution(account, record)
     return account
 
 
-def _read_market(account: Account, settings: Settings) -> None:
+def _read_market(account: Account, records: "Iterable[Record]") -> None:
     names = {Quote: "quotes", Trade: "trades", Bar: "bars"}
-    for record in records_of(settings, "market_data"):
+    for record in records:
         if isinstance(record, Gap):
             if record.is_repaired:
                 account.gaps_repaired += 1
@@ -136,12 +120,13 @@ def _read_market(account: Account, settings: Settings) -> None:
             account.market_data[name] += 1
 
 
-def _read_execution(account: Account, record: object) -> None:
+def _read_execution(account: Account, record: "Record") -> None:
     if isinstance(record, AccountSnapshot):
         if account.first_cash_e9 is None:
             account.first_cash_e9 = record.cash_e9
     elif isinstance(record, Fill):
-        account.fills_repeated += record.execution_id in account.fills
+        if record.execution_id in account.fills:
+            account.fills_repeated.append(record.execution_id)
         account.fills[record.execution_id] = record
         account.orders.apply(record)
     elif isinstance(record, OrderEvent):

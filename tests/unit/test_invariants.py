@@ -1,0 +1,58 @@
+"""The judge sees what is missing, doubled or unanswered: each checker is shown evidence that it must refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast import _native as native
+from holdfast.invariants import CHECKERS, Ending, Evidence, StoredJournals, check
+from holdfast.venues.simulated.ledger import Ledger
+from trading_day import Day, make_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def names(evidence: Evidence) -> set[str]:
+    return {violation.name for violation in check(evidence)}
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Day:
+    return Day(make_settings(tmp_path))
+
+
+def evidence_of(day: Day, *lines: dict[str, object], venue: Mapping[str, object] | None = None) -> Evidence:
+    return Evidence(ledger=Ledger(list(lines)), journals=StoredJournals(day.settings), ending=Ending(venue=venue))
+
+
+@pytest.mark.parametrize(
+    ("venue", "broken"),
+    [
+        ({"quotes_sent": 2, "trades_sent": 0}, set()),
+        ({"quotes_sent": 3, "trades_sent": 0}, {"every_quote_journaled"}),
+        ({"quotes_sent": 2, "trades_sent": 1, "is_done": False}, {"every_trade_journaled"}),
+        ({}, {"every_quote_journaled", "every_trade_journaled"}),
+        (None, set()),
+    ],
+)
+def test_a_recorded_session_is_compared_always_and_no_answer_is_a_failure(
+    day: Day, venue: Mapping[str, object] | None, broken: set[str]
+) -> None:
+    day.quote()
+    day.quote()
+    assert names(evidence_of(day, venue=venue)) == broken
+
+
+def test_a_fill_that_the_venue_never_made_is_invented(day: Day) -> None:
+    day.order(native.Side.BUY, 100_000_000_000)
+    found = names(evidence_of(day))
+    assert {"every_fill_exactly_once", "positions_match", "cash_matches"} <= found
+
+
+def test_every_checker_has_a_name_of_its_own_and_a_number_of_the_contract() -> None:
+    assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
+    assert all(1 <= checker.invariant <= 20 for checker in CHECKERS)
