@@ -136,6 +136,7 @@ class RiskBench:
             writer=writer,
             own=self.reader("orders"),
             latch=self.state / "latch",
+            now_ns=time.time_ns(),
             **inputs,
         )
         thread = threading.Thread(target=loop.run, name="risk-loop")

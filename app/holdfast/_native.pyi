@@ -1110,12 +1110,18 @@ class RiskLoop:
         executions: JournalReader,
         control: JournalReader,
         latch: str | PathLike[str],
+        now_ns: int,
         is_venue_time: bool = False,
         spin_us: int = 0,
     ) -> Self:
         """Rebuild the state from `own` (the orders journal), executions and control. Raises: as the journals."""
     def run(self) -> None:
         """Run until `stop` without the GIL, once. Raises: as the journals; nothing is approved any more then."""
+    def turn(self, now_ns: int) -> bool:
+        """Judge at most one intent at `now_ns`, in the place of `run`, by a caller that waits itself; true if it did.
+
+        After `stop` it lets go of the journals. Raises: as `run`.
+        """
     def stop(self) -> None:
         """End `run` within its longest sleep, 20 ms; from any thread."""
     @property

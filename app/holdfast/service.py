@@ -9,15 +9,16 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import uvloop
 from prometheus_client import start_http_server
 
 from holdfast import clock
+from holdfast._native import JournalNotifier, JournalReader
 from holdfast.errors import ConfigError
 from holdfast.logs import configure_logs, get_logger
 from holdfast.metrics import SERVICE_UP
@@ -29,13 +30,64 @@ STOP_TIMEOUT_S = 10.0
 log = get_logger()
 
 
+class Loop(Protocol):
+    """A loop that has a thread of its own, or is turned by whoever waits for its inputs."""
+
+    def run(self) -> None:
+        """Turn until `stop`."""
+
+    def stop(self) -> None:
+        """End `run`; from any thread."""
+
+    def turn(self, now_ns: int) -> bool:
+        """Take what is there at a time; say whether there was anything."""
+
+
+class Host:
+    """What a service takes from its machine besides clock, files and sockets; a simulation gives it another."""
+
+    async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:  # noqa: ARG002
+        """Run a loop until it is stopped; `inputs` names the journals it waits for."""
+        await asyncio.to_thread(loop.run)
+
+    async def follow(self, reader: JournalReader, on_records: Callable[[], None]) -> None:
+        """Call `on_records` now and whenever there is something to read, until cancelled.
+
+        Raises: whatever `on_records` raises.
+        """
+        eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        notifier = JournalNotifier([reader], eventfd)
+        loop = asyncio.get_running_loop()
+        failure: asyncio.Future[None] = loop.create_future()
+
+        def on_event() -> None:
+            try:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(eventfd)
+                on_records()
+                notifier.arm()
+            except Exception as error:  # noqa: BLE001 - the loop would only log it; raised below
+                if not failure.done():
+                    failure.set_exception(error)
+
+        loop.add_reader(eventfd, on_event)
+        try:
+            on_event()
+            await failure
+        finally:
+            loop.remove_reader(eventfd)
+            notifier.close()
+            os.close(eventfd)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What a service is given: its settings, its name and the event that asks it to stop."""
+    """What a service is given: its settings, its name, its machine and the event that asks it to stop."""
 
     name: str
     settings: Settings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    host: Host = field(default_factory=Host)
 
     def ready(self) -> None:
         """Say that the service works, and move to its cores; systemd and the demo wait for it."""

@@ -6,7 +6,6 @@ interruption of the order stream and all the time in between it is compared with
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from holdfast._native import (
     Consumed,
     Decision,
     JournalMissing,
-    JournalNotifier,
     JournalReader,
     OrderEventKind,
     TradingState,
@@ -31,7 +29,7 @@ from holdfast.execution.reconcile import Findings, Reconciler
 from holdfast.execution.sender import Sender, is_entry
 from holdfast.journals import build_hash, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
-from holdfast.service import Frame
+from holdfast.service import Frame, Host
 from holdfast.settings import Settings
 from holdfast.venues.alpaca.connection import Connection, tls_context
 from holdfast.venues.alpaca.order_messages import OrderUpdate
@@ -98,6 +96,7 @@ class Engine:
     sender: Sender
     reconciler: Reconciler
     on_ready: Callable[[], None]
+    host: Host
     due: Schedule = field(default_factory=Schedule)
     orders: JournalReader | None = None
     _is_started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -202,29 +201,7 @@ class Engine:
         await self._is_started.wait()
         self._resume_orders(orders)
         self.gate.look()
-        eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        notifier = JournalNotifier([orders], eventfd)
-        loop = asyncio.get_running_loop()
-        failure: asyncio.Future[None] = loop.create_future()
-
-        def on_orders() -> None:
-            try:
-                with suppress(BlockingIOError):
-                    os.eventfd_read(eventfd)
-                self._take_orders(orders)
-                notifier.arm()
-            except Exception as error:  # noqa: BLE001 - the loop would only log it; raised below
-                if not failure.done():
-                    failure.set_exception(error)
-
-        loop.add_reader(eventfd, on_orders)
-        try:
-            on_orders()
-            await failure
-        finally:
-            loop.remove_reader(eventfd)
-            notifier.close()
-            os.close(eventfd)
+        await self.host.follow(orders, lambda: self._take_orders(orders))
 
     async def _open(self, name: str) -> JournalReader:
         while True:
@@ -439,4 +416,5 @@ def _build(
         sender=sender,
         reconciler=Reconciler(ledger, gateway, is_leg_expected=lambda: sender.bracket_answers_awaited > 0),
         on_ready=frame.ready,
+        host=frame.host,
     )

@@ -98,6 +98,7 @@ async def _start(frame: Frame, risk: RiskSettings) -> RiskLoop:
         writer=writer,
         own=own,
         latch=settings.state_dir / "latch",
+        now_ns=clock.now_ns(),
         is_venue_time=settings.clock.session_time == "venue",
         spin_us=settings.journal.spin_us,
         **inputs,
@@ -114,7 +115,7 @@ async def run(frame: Frame) -> None:
     loop = await _start(frame, risk)
     report = Report(loop, risk.warn_at_percent)
     log.info("risk_state_rebuilt", limits_hash=risk.hash, duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)
-    turning = asyncio.ensure_future(asyncio.to_thread(loop.run))
+    turning = asyncio.ensure_future(frame.host.run_loop(loop, frame.settings, INPUTS[1:]))
     stopping = asyncio.ensure_future(frame.stopping.wait())
     frame.ready()
     try:

@@ -61,13 +61,13 @@ class SignalBridge:
         *,
         market: JournalReader,
         executions: JournalReader,
-        read_clock: Callable[[], int] = clock.now_ns,
+        read_clock: Callable[[], int] | None = None,
     ) -> None:
         self._host = host
         self._sink = sink
         self._market = market
         self._executions = executions
-        self._read_clock = read_clock
+        self._read_clock = read_clock or clock.now_ns
         self._marks_ahead = 0
         host.next_output_seq = self._next_output_seq
 
@@ -151,22 +151,29 @@ class Loop:
         self._writer = writer
         self._market = market
         self._executions = executions
-        self.is_stopping = False
+        self._heartbeat_ns = 0
+        self._is_stopping = False
 
     def run(self) -> None:
-        """Read, decide, sleep in the kernel until there is more."""
+        """Turn, and sleep in the kernel until there is more."""
         inputs = [self._market, self._executions]
-        heartbeat_ns = 0
-        while not self.is_stopping:
-            count = self._bridge.read_executions(EXECUTIONS_MAX) + self._bridge.read_market(BATCH_RECORDS_MAX)
-            now_ns = clock.now_ns()
-            if now_ns - heartbeat_ns > HEARTBEAT_INTERVAL_NS:
-                heartbeat_ns = now_ns
-                self._writer.heartbeat(now_ns)
-                metrics.SIGNALS_NEXT_SEQ.set(self._writer.next_seq)
-                metrics.SIGNAL_BRIDGE_LAG.set(self._market.last_seq + 1 - self._market.next_seq)
-            if not count:
+        while not self._is_stopping:
+            if not self.turn(clock.now_ns()):
                 wait_any(inputs, WAIT_S)
+
+    def stop(self) -> None:
+        """End `run` within its longest sleep; from any thread."""
+        self._is_stopping = True
+
+    def turn(self, now_ns: int) -> bool:
+        """Read a batch of each input and decide; say whether there was anything."""
+        count = self._bridge.read_executions(EXECUTIONS_MAX) + self._bridge.read_market(BATCH_RECORDS_MAX)
+        if now_ns - self._heartbeat_ns > HEARTBEAT_INTERVAL_NS:
+            self._heartbeat_ns = now_ns
+            self._writer.heartbeat(now_ns)
+            metrics.SIGNALS_NEXT_SEQ.set(self._writer.next_seq)
+            metrics.SIGNAL_BRIDGE_LAG.set(self._market.last_seq + 1 - self._market.next_seq)
+        return bool(count)
 
 
 async def run(frame: Frame) -> None:
@@ -183,9 +190,9 @@ async def run(frame: Frame) -> None:
         bridge.start(market_head=market.last_seq, executions_head=executions.last_seq)
         loop = Loop(bridge, writer, market=market, executions=executions)
         frame.ready()
-        turning = asyncio.ensure_future(asyncio.to_thread(loop.run))
+        turning = asyncio.ensure_future(frame.host.run_loop(loop, settings, ("market_data", "executions")))
         stopping = asyncio.ensure_future(frame.stopping.wait())
         await asyncio.wait({turning, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        loop.is_stopping = True
+        loop.stop()
         stopping.cancel()
         await turning

@@ -319,6 +319,19 @@ impl risk::HostClock for Host {
     }
 }
 
+/// A moment given from outside: nothing passes while the native code works.
+struct Moment(i64);
+
+impl risk::HostClock for Moment {
+    fn now_ns(&self) -> i64 {
+        self.0
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.0.unsigned_abs()
+    }
+}
+
 fn inputs_of(
     market_data: &mut JournalReader,
     signals: &mut JournalReader,
@@ -350,7 +363,7 @@ struct RiskLoop {
 impl RiskLoop {
     /// Rebuilds the state from `own` (the orders journal), executions and control. Raises: as the journals.
     #[new]
-    #[pyo3(signature = (limits, symbols, calendar, *, writer, own, market_data, signals, executions, control, latch, is_venue_time = false, spin_us = 0))]
+    #[pyo3(signature = (limits, symbols, calendar, *, writer, own, market_data, signals, executions, control, latch, now_ns, is_venue_time = false, spin_us = 0))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -368,6 +381,7 @@ impl RiskLoop {
         executions: &mut JournalReader,
         control: &mut JournalReader,
         latch: PathBuf,
+        now_ns: i64,
         is_venue_time: bool,
         spin_us: u64,
     ) -> PyResult<Self> {
@@ -383,9 +397,8 @@ impl RiskLoop {
             is_venue_time,
             spin: Duration::from_micros(spin_us),
         };
-        let clock = Host(Instant::now());
         let started = py
-            .detach(|| risk::RiskLoop::start(gate, outputs, inputs, options, &clock))
+            .detach(|| risk::RiskLoop::start(gate, outputs, inputs, options, &Moment(now_ns)))
             .map_err(to_exception)?;
         let stats = started.stats();
         Ok(Self {
@@ -402,6 +415,23 @@ impl RiskLoop {
         let clock = Host(Instant::now());
         py.detach(|| running.run(&clock, &self.is_stopping))
             .map_err(to_exception)
+    }
+
+    /// In the place of `run`, by a caller that waits itself: judges at most one intent, at `now_ns`; true if it did.
+    ///
+    /// After `stop` it lets go of the journals. Raises: as `run`.
+    fn turn(&self, py: Python<'_>, now_ns: i64) -> PyResult<bool> {
+        let mut held = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_stopping.load(Ordering::Acquire) {
+            held.take()
+                .map_or(Ok(()), risk::RiskLoop::finish)
+                .map_err(to_exception)?;
+            return Ok(false);
+        }
+        let running = held
+            .as_mut()
+            .ok_or_else(|| PyRuntimeError::new_err("the loop runs already"))?;
+        py.detach(|| running.turn_once(&Moment(now_ns))).map_err(to_exception)
     }
 
     /// Ends `run` within its longest sleep, 20 ms; from any thread.

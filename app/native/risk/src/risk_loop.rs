@@ -178,6 +178,24 @@ impl RiskLoop {
         self.writer.sync()
     }
 
+    /// One turn of `run` for a caller that does the waiting itself; true if an intent was judged.
+    ///
+    /// Errors: as `run`.
+    pub fn turn_once(&mut self, clock: &impl HostClock) -> Result<bool> {
+        let has_judged = self.turn(clock)?;
+        if !has_judged {
+            self.report(clock.now_ns());
+        }
+        Ok(has_judged)
+    }
+
+    /// Makes everything written durable: the end of a loop that was turned by its caller.
+    ///
+    /// Errors: those of the journal.
+    pub fn finish(self) -> Result<()> {
+        self.writer.sync()
+    }
+
     /// One turn: everything that is there of market data, executions and control, then at most one intent.
     fn turn(&mut self, clock: &impl HostClock) -> Result<bool> {
         self.writer.heartbeat(clock.now_ns());
