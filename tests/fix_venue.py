@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from holdfast.venues.simulated import Ledger
+from holdfast.venues.simulated import Ledger, SimulatedVenue, SimulatedVenueSettings
 
 KEY_ID = "PKSIMULATED"
 SECRET_KEY = "simulated-secret"
@@ -36,6 +38,24 @@ class RunningVenue:
 
 
 StartVenue = Callable[..., RunningVenue]
+OpenVenue = Callable[..., AbstractAsyncContextManager[SimulatedVenue]]
+
+
+@pytest.fixture
+def open_venue(tmp_path: Path) -> OpenVenue:
+    @asynccontextmanager
+    async def run(**options: Any) -> AsyncIterator[SimulatedVenue]:  # noqa: ANN401 - any setting
+        options = {"session": "synthetic:3", "quotes_per_s": 2.0, "rate_limit": 100_000, **options}
+        venue = SimulatedVenue(
+            SimulatedVenueSettings(ledger=tmp_path / "ledger.jsonl", tls_dir=tmp_path / "tls", **options)
+        )
+        await venue.start()
+        try:
+            yield venue
+        finally:
+            await venue.stop()
+
+    return run
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import json
 import ssl
 import zipfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +10,13 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from fix_venue import OpenVenue
 from holdfast.venues.alpaca.connection import Connection, Origin, Response, tls_context
-from holdfast.venues.simulated import SPEED_MAX, Ledger, SimulatedVenue, SimulatedVenueSettings
+from holdfast.venues.simulated import SPEED_MAX, Ledger, SimulatedVenue
 
 KEYS = {"APCA-API-KEY-ID": "PKSIMULATED", "APCA-API-SECRET-KEY": "simulated-secret"}
 AUTH = {"action": "auth", "key": "PKSIMULATED", "secret": "simulated-secret"}
 ORDER = {"symbol": "IBM", "side": "buy", "type": "limit", "time_in_force": "day", "qty": "1", "limit_price": "5"}
-OpenVenue = Callable[..., AbstractAsyncContextManager[SimulatedVenue]]
-
-
-@pytest.fixture
-def open_venue(tmp_path: Path) -> OpenVenue:
-    @asynccontextmanager
-    async def run(**options: Any) -> AsyncIterator[SimulatedVenue]:  # noqa: ANN401 - any setting
-        options = {"session": "synthetic:3", "quotes_per_s": 2.0, "rate_limit": 100_000, **options}
-        venue = SimulatedVenue(
-            SimulatedVenueSettings(ledger=tmp_path / "ledger.jsonl", tls_dir=tmp_path / "tls", **options)
-        )
-        await venue.start()
-        try:
-            yield venue
-        finally:
-            await venue.stop()
-
-    return run
 
 
 def stream(venue: SimulatedVenue, path: str = "/v2/iex", **headers: str) -> connect:

@@ -62,6 +62,7 @@ def register(app: typer.Typer) -> None:
         latency_ms_min: Annotated[float, typer.Option(help="Least session time from a request to its effect.")] = 0.0,
         latency_ms_max: Annotated[float, typer.Option(help="Most session time from a request to its effect.")] = 0.0,
         partial_fills: Annotated[float, typer.Option(help="Share of fills that are cut short, 0 to 1.")] = 0.1,
+        faults: Annotated[Path | None, typer.Option(help="A fault script, TOML: what is to go wrong and when.")] = None,
         json: Json = False,
     ) -> None:
         """Run the simulated venue until SIGTERM; one line says when it is ready."""
@@ -83,5 +84,6 @@ def register(app: typer.Typer) -> None:
             latency_ms_min=latency_ms_min,
             latency_ms_max=max(latency_ms_min, latency_ms_max),
             partial_fill_ppm=round(partial_fills * 1_000_000),
+            faults=faults,
         )
         uvloop.run(_serve(settings, is_json=json))

@@ -18,6 +18,7 @@ class SimulatedVenueSettings:
 
     `session` is `synthetic:SEED`, a directory of recorded ticks or a journal directory. `speed` multiplies time;
     `SPEED_MAX` goes as fast as clients read. Latencies are session time. `rate_limit` is requests a minute and key.
+    `faults` is a fault script.
     """
 
     session: str = "synthetic:1"
@@ -40,6 +41,7 @@ class SimulatedVenueSettings:
     quotes_per_s: float = 20.0
     symbols_max: int = 0
     fees: tuple[FeeRow, ...] = ()
+    faults: Path | None = None
 
     @property
     def is_synthetic(self) -> bool:

@@ -7,11 +7,14 @@ from holdfast import clock
 from holdfast._native import Bar, MarketHistory, MatchingEngine
 from holdfast.venues.simulated import market_days
 from holdfast.venues.simulated.accounts import Credentials, RateLimit
-from holdfast.venues.simulated.answers import Refused, refuse, reply
+from holdfast.venues.simulated.answers import Refused, refuse
 from holdfast.venues.simulated.books import Books
 from holdfast.venues.simulated.data_rest import DataRest
 from holdfast.venues.simulated.data_stream import CRYPTO_PATH, STOCK_PATHS, DataHub, PublishedRecord
+from holdfast.venues.simulated.faults import Faults, FaultScript
 from holdfast.venues.simulated.ledger import LedgerWriter
+from holdfast.venues.simulated.operator_rest import OperatorRest
+from holdfast.venues.simulated.partial_fill import PartialFills
 from holdfast.venues.simulated.session_clock import SessionClock
 from holdfast.venues.simulated.settings import E9, SimulatedVenueSettings
 from holdfast.venues.simulated.sources import MarketRecord, SyntheticSource, open_source
@@ -26,8 +29,6 @@ PUMP_INTERVAL_S = 0.002
 LEDGER_MARKET_INTERVAL_NS = 1_000_000_000
 TRADE_STREAM_PATH = "/stream"
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta3/")
-STATUS_PATH = "/venue/status"
-PAUSE_PATH = "/venue/pause"
 
 
 class SimulatedVenue:
@@ -38,6 +39,7 @@ class SimulatedVenue:
 
     def __init__(self, settings: SimulatedVenueSettings) -> None:
         self.settings = settings
+        self._script = FaultScript.load(settings.faults) if settings.faults is not None else None
         self._source = open_source(settings, clock.now_ns())
         source = self._source
         speed = None if settings.is_as_fast_as_read else settings.speed
@@ -62,6 +64,8 @@ class SimulatedVenue:
         self._credentials = credentials
         self._history = MarketHistory(HISTORY_RECORDS_MAX)
         self._books = Books()
+        self.faults = Faults(self._ledger, fills=PartialFills(self.engine, self._history, self.now_ns, self.settle))
+        self._operator = OperatorRest(self)
         self._trading = TradingRest(self, source.symbols)
         self._data = DataRest(self._history, self._books, self.now_ns, source.symbols)
         self._trade_updates = TradeUpdateHub(credentials, self._ledger)
@@ -123,11 +127,14 @@ class SimulatedVenue:
             lambda: Connection(self), settings.host, settings.port, ssl=server_context(settings.tls_dir)
         )
         self._clock.start()
+        if self._script is not None:
+            self.faults.load(self._script)
         pump = self._run_as_read() if settings.is_as_fast_as_read else self._run_timed()
         self._market = asyncio.create_task(pump)
 
     async def stop(self) -> None:
         """Close every connection and the ledger."""
+        self.faults.heal()
         if self._timer is not None:
             self._timer.cancel()
         if self._market is not None:
@@ -167,14 +174,10 @@ class SimulatedVenue:
     def answer(self, request: Request) -> Response:
         """Answer a request, counted in the ledger when it arrives."""
         query = "&".join(f"{name}={value}" for name, value in request.query.items())
-        if request.path == STATUS_PATH:
-            return reply(self.status())
-        if request.path == PAUSE_PATH and request.method == "POST":
-            # Nothing more is published: what was sent until now can be compared. Orders go on.
-            self._going.clear()
-            return reply(self.status())
+        if (answered := self._operator.answer(request)) is not None:
+            return answered
         number = self._ledger.write_request(request.method, request.path, query, request.body)
-        response = self._judge(request)
+        response = self.faults.http.answer(request, number, self._judge)
         self._ledger.write("answer", number=number, status=response.status)
         self._ledger.flush()
         return response
@@ -224,6 +227,10 @@ class SimulatedVenue:
         self._timer = None
         self.engine.advance(max(due_ns, self.now_ns()))
         self.settle()
+
+    def pause(self) -> None:
+        """Publish nothing more: what was sent until now can be compared. Orders go on."""
+        self._going.clear()
 
     def status(self) -> dict[str, object]:
         """Return the venue's counters, positions and cash (scaled by 1e-9), and how much of the session is over."""

@@ -7,7 +7,7 @@ Everything that leaves goes through `Connection.respond` and `Socket.send`, ever
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, unquote
@@ -34,7 +34,13 @@ REASONS = {
     413: "Content Too Large",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
+
+Delivery = Callable[[asyncio.Transport, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; JSON unless its body is empty."""
+    """An answer; JSON unless its body is empty. `delivery` sends its bytes in another way than at once and whole."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Delivery | None = None
 
     def encode(self) -> bytes:
         """Return the bytes of the answer."""
@@ -191,6 +198,9 @@ class Connection(asyncio.Protocol):
     def respond(self, response: Response, *, is_last: bool = False) -> None:
         """Send an answer."""
         if self._transport is None:
+            return
+        if response.delivery is not None:
+            response.delivery(self._transport, response.encode())
             return
         self._transport.write(response.encode())
         if is_last:
