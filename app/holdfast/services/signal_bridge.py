@@ -88,16 +88,16 @@ class SignalBridge:
 
     def read_market(self, count_max: int) -> int:
         """Hand over at most `count_max` market records; return how many there were."""
-        records = self._market.read(count_max)
         host = self._host
         self._marks_ahead = 1
-        for record in records:
-            host.on_market(record)
+        count = 0
+        while count < count_max and (taken := host.read_market(self._market, count_max - count)):
+            count += taken
             if host.outputs:
-                self._mark(record.seq)
-                self._flush(JournalName.MARKET_DATA, record.seq, record.origin_ns)
+                self._mark(host.market_seq)
+                self._flush(JournalName.MARKET_DATA, host.market_seq, host.market_origin_ns)
         self._marks_ahead = 0
-        return len(records)
+        return count
 
     def read_executions(self, count_max: int) -> int:
         """Hand over at most `count_max` executions; return how many there were."""

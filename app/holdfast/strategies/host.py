@@ -1,10 +1,12 @@
 """Running strategies over records: a pure function of what it is fed, so that live and replay are the same code."""
 
+from __future__ import annotations
+
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,6 +14,8 @@ from holdfast._native import (
     Bar,
     Fill,
     IntentAction,
+    JournalReader,
+    MarketDispatch,
     Order,
     OrderEvent,
     OrderEventKind,
@@ -25,13 +29,12 @@ from holdfast._native import (
 )
 from holdfast.strategies.api import OrderRequest, Parameters, SessionEvent, Strategy
 
+if TYPE_CHECKING:
+    from holdfast._native import Record
+
 INTENT_LIFE_NS = 1_000_000_000
 OUTPUTS_PER_RECORD_MAX = 64
 log = structlog.get_logger()
-
-
-T = TypeVar("T")
-Handlers = dict[str, list[tuple["Slot", Callable[[T], None]]]]
 
 
 @dataclass(slots=True)
@@ -53,12 +56,6 @@ class Slot:
     failure: str = ""
 
 
-def _drop(handlers: Handlers[T], slot: Slot) -> None:
-    """Take a strategy out of a table; the lists are replaced, since one of them may be iterated now."""
-    for symbol, entries in handlers.items():
-        handlers[symbol] = [entry for entry in entries if entry[0] is not slot]
-
-
 class StrategyHost:
     """Hands records to strategies and collects what they ask for.
 
@@ -69,27 +66,31 @@ class StrategyHost:
     def __init__(self, sessions: Sequence[tuple[int, int]], *, on_failure: Callable[[str], None]) -> None:
         self._sessions = sessions
         self._session_index = -1
-        self._session_edge_ns = 0
         self._on_failure = on_failure
         self._slots: list[Slot] = []
         self._by_name: dict[str, Slot] = {}
-        self._quotes: dict[str, Quote] = {}
-        self._quote_handlers: Handlers[Quote] = {}
-        self._trade_handlers: Handlers[Trade] = {}
-        self._bar_handlers: Handlers[Bar] = {}
+        self._market = MarketDispatch(on_session=self._cross_session, on_failure=self._stop)
         # Events and fills of an order arrive in any order; only their join says what is still open.
         self._orders = OrderTable()
         self._is_warming = False
-        self.now_ns = 0
         self.next_output_seq: Callable[[], int] = int
         self.outputs: list[Signal | OrderIntent] = []
+
+    @property
+    def now_ns(self) -> int:
+        """Return the stamp of the record that is handled, ns UTC."""
+        return self._market.now_ns
+
+    @now_ns.setter
+    def now_ns(self, now_ns: int) -> None:
+        self._market.now_ns = now_ns
 
     @property
     def failures(self) -> dict[str, str]:
         """Return the stopped strategies with the last line of their error."""
         return {slot.strategy.name: slot.failure for slot in self._slots if slot.failure}
 
-    def add(self, make: Callable[["SlotContext"], Strategy[Parameters]]) -> None:
+    def add(self, make: Callable[[SlotContext], Strategy[Parameters]]) -> None:
         """Add a strategy; `make` is given its context."""
         context = SlotContext(self)
         strategy = make(context)
@@ -100,14 +101,14 @@ class StrategyHost:
         kind = type(strategy)
         for symbol in strategy.symbols:
             if kind.on_quote is not Strategy.on_quote:
-                self._quote_handlers.setdefault(symbol, []).append((slot, strategy.on_quote))
+                self._market.listen(Quote, symbol, strategy.on_quote, slot=slot)
             if kind.on_trade is not Strategy.on_trade:
-                self._trade_handlers.setdefault(symbol, []).append((slot, strategy.on_trade))
+                self._market.listen(Trade, symbol, strategy.on_trade, slot=slot)
             if kind.on_bar is not Strategy.on_bar:
-                self._bar_handlers.setdefault(symbol, []).append((slot, strategy.on_bar))
+                self._market.listen(Bar, symbol, strategy.on_bar, slot=slot)
         self._call(slot, strategy.prepare)
 
-    def warm_up(self, records: Sequence[object]) -> None:
+    def warm_up(self, records: Sequence[Record]) -> None:
         """Let the strategies see earlier market data; what they ask for meanwhile is dropped."""
         self._is_warming = True
         for record in records:
@@ -120,27 +121,26 @@ class StrategyHost:
         for slot in self._slots:
             self._call(slot, slot.strategy.on_start)
 
-    def on_market(self, record: object) -> None:
+    def on_market(self, record: Record) -> None:
         """Hand one record of the journal `market_data` to whoever wants it."""
-        if type(record) is Quote:
-            self.now_ns = record.ts_ns
-            symbol = record.symbol
-            self._quotes[symbol] = record
-            if record.ts_event_ns >= self._session_edge_ns:
-                self._cross_session(record.ts_event_ns)
-            for slot, handler in self._quote_handlers.get(symbol, ()):
-                try:
-                    handler(record)
-                except Exception:  # noqa: BLE001 - a strategy may raise anything and must not stop the others
-                    self._stop(slot)
-        elif type(record) is Trade:
-            self.now_ns = record.ts_ns
-            for slot, on_trade in self._trade_handlers.get(record.symbol, ()):
-                self._call(slot, on_trade, record)
-        elif type(record) is Bar:
-            self.now_ns = record.ts_ns
-            for slot, on_bar in self._bar_handlers.get(record.symbol, ()):
-                self._call(slot, on_bar, record)
+        self._market.give(record)
+
+    def read_market(self, reader: JournalReader, count_max: int) -> int:
+        """Hand over at most `count_max` records of the journal `market_data` and return how many.
+
+        Ends early at a record that was answered: `market_seq` and `market_origin_ns` are its number and its origin.
+        """
+        return self._market.read(reader, count_max, self.outputs)
+
+    @property
+    def market_seq(self) -> int:
+        """Return the number of the record that `read_market` ended at, with outputs."""
+        return self._market.seq
+
+    @property
+    def market_origin_ns(self) -> int:
+        """Return the origin of the record that `read_market` ended at, ns UTC."""
+        return self._market.origin_ns
 
     def on_execution(self, record: object, *, is_rebuilding: bool = False) -> None:
         """Hand one record of the journal `executions` to the strategy it belongs to."""
@@ -185,11 +185,11 @@ class StrategyHost:
         is_open = self._session_index >= 0 and ts_event_ns < self._sessions[self._session_index][1]
         following_index = self._session_index + 1
         if is_open:
-            self._session_edge_ns = self._sessions[self._session_index][1]
+            self._market.session_edge_ns = self._sessions[self._session_index][1]
         elif following_index < len(self._sessions):
-            self._session_edge_ns = self._sessions[following_index][0]
+            self._market.session_edge_ns = self._sessions[following_index][0]
         else:
-            self._session_edge_ns = 2**63 - 1
+            self._market.session_edge_ns = 2**63 - 1
         event = SessionEvent.OPENED if is_open else SessionEvent.CLOSED
         for slot in self._slots:
             self._call(slot, slot.strategy.on_session, event)
@@ -199,17 +199,15 @@ class StrategyHost:
             return
         try:
             handler(*arguments)
-        except Exception:  # noqa: BLE001 - a strategy may raise anything and must not stop the others
-            self._stop(slot)
+        except Exception as error:  # noqa: BLE001 - a strategy may raise anything and must not stop the others
+            self._stop(slot, error)
 
-    def _stop(self, slot: Slot) -> None:
+    def _stop(self, slot: Slot, error: Exception) -> None:
         """Take a failed strategy out of every table; its orders stay, an operator decides about them."""
         name = slot.strategy.name
-        slot.failure = traceback.format_exc(limit=-1).strip().splitlines()[-1]
-        _drop(self._quote_handlers, slot)
-        _drop(self._trade_handlers, slot)
-        _drop(self._bar_handlers, slot)
-        log.error("strategy_stopped", strategy=name, error=traceback.format_exc(limit=-6))
+        slot.failure = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        self._market.remove(slot)
+        log.error("strategy_stopped", strategy=name, error="".join(traceback.format_exception(error, limit=-6)))
         self._on_failure(name)
 
     def emit(self, slot: Slot, outputs: tuple[Signal | OrderIntent, ...]) -> None:
@@ -222,7 +220,7 @@ class StrategyHost:
 
     def quote(self, symbol: str) -> Quote | None:
         """Return the latest quote of a symbol."""
-        return self._quotes.get(symbol)
+        return self._market.quote(symbol)
 
 
 class SlotContext:

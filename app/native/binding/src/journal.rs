@@ -312,6 +312,14 @@ impl JournalReader {
         self.reader.as_mut().ok_or_else(closed)
     }
 
+    /// What `work` makes of the next record, nothing while there is none. Fails for a record that `work` does not know.
+    pub(crate) fn with_next<T>(&mut self, work: impl FnOnce(&journal::Entry<'_>) -> Option<T>) -> PyResult<Option<T>> {
+        match self.reader_mut()?.next().map_err(to_exception)? {
+            Some(entry) => work(&entry).ok_or_else(|| unknown(&entry)).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The place of the next record, and how long to spin for it.
     pub(crate) fn watch(&mut self) -> PyResult<(Watch, Duration)> {
         let spin = self.spin;
@@ -325,14 +333,16 @@ impl JournalReader {
     }
 }
 
+fn unknown(entry: &journal::Entry<'_>) -> PyErr {
+    let header = entry.header;
+    JournalError::new_err(format!(
+        "record {} has kind {} version {}, which this release does not know: read it with the release that wrote it",
+        header.seq, header.kind, header.version
+    ))
+}
+
 fn entry_to_python(py: Python<'_>, entry: &journal::Entry<'_>) -> PyResult<Py<PyAny>> {
-    let record = entry.record().ok_or_else(|| {
-        let header = entry.header;
-        JournalError::new_err(format!(
-            "record {} has kind {} version {}, which this release does not know: read it with the release that wrote it",
-            header.seq, header.kind, header.version
-        ))
-    })?;
+    let record = entry.record().ok_or_else(|| unknown(entry))?;
     to_python(py, entry.header, record)
 }
 

@@ -5,6 +5,7 @@
 mod book;
 mod codes;
 mod decode;
+mod dispatch;
 mod encode;
 mod journal;
 mod latch;
@@ -25,6 +26,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     waiting::register(module)?;
     latch::register(module)?;
     decode::register(module)?;
+    dispatch::register(module)?;
     encode::register(module)?;
     book::register(module)?;
     risk::register(module)?;

@@ -6,6 +6,7 @@ use holdfast_records::{AnyRecord, Header, Record};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
+use std::sync::{Mutex, PoisonError};
 
 /// How a field travels to Python and back.
 trait PyField: Sized + Copy {
@@ -41,9 +42,36 @@ macro_rules! code_fields {
 }
 records::for_each_code!(code_fields);
 
+const SYMBOL_BYTES: usize = size_of::<records::Symbol>();
+const KNOWN_TEXTS: usize = 512;
+
+/// The Python text of a symbol, kept, since the same few hundred are asked for millions of times.
+///
+/// A place holds the last text that hashed to it: bounded whatever comes.
+fn known_text<const N: usize>(py: Python<'_>, bytes: [u8; SYMBOL_BYTES], text: &records::Text<N>) -> Py<PyAny> {
+    type Place = Option<([u8; SYMBOL_BYTES], Py<PyAny>)>;
+    static PLACES: Mutex<[Place; KNOWN_TEXTS]> = Mutex::new([const { None }; KNOWN_TEXTS]);
+    let number = u128::from_le_bytes(bytes);
+    let hash = (number as u64 ^ (number >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let index = (hash >> 55) as usize % KNOWN_TEXTS;
+    if let Some((known, object)) = &PLACES.lock().unwrap_or_else(PoisonError::into_inner)[index]
+        && *known == bytes
+    {
+        return object.clone_ref(py);
+    }
+    let object = PyString::new(py, text.as_str()).into_any().unbind();
+    let place = Some((bytes, object.clone_ref(py)));
+    let before = std::mem::replace(&mut PLACES.lock().unwrap_or_else(PoisonError::into_inner)[index], place);
+    drop(before);
+    object
+}
+
 impl<const N: usize> PyField for records::Text<N> {
     fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Ok(PyString::new(py, self.as_str()).into_any().unbind())
+        match bytemuck::bytes_of(&self).first_chunk() {
+            Some(bytes) if N == SYMBOL_BYTES => Ok(known_text(py, *bytes, &self)),
+            _ => Ok(PyString::new(py, self.as_str()).into_any().unbind()),
+        }
     }
     fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
         let text = value.cast::<PyString>()?.to_str()?;
