@@ -12,7 +12,8 @@ from alpaca.trading.client import TradingClient
 
 from fix_venue import OpenVenue, StartVenue
 from holdfast.venues.alpaca.connection import Connection, Origin, Response, Unproven, tls_context
-from holdfast.venues.alpaca.trading import Done, Refusal, VenueOrder, canceled, submitted
+from holdfast.venues.alpaca.orders import VenueOrder
+from holdfast.venues.alpaca.trading import Done, Refusal, canceled, submitted
 from holdfast.venues.simulated import Ledger, SimulatedVenue
 from holdfast.venues.simulated.faults import FaultScript, HttpFault
 
