@@ -269,6 +269,7 @@ class Reason(Code):
     OPERATOR: Final[Reason]
     QUOTE_LOCKED: Final[Reason]
     REPLAYED: Final[Reason]
+    LEASE_OVER: Final[Reason]
     @staticmethod
     def values() -> tuple[Reason, ...]: ...
 
@@ -1045,6 +1046,33 @@ class KillLatch:
 
         Raises: ValueError without an operator or a reason.
         """
+
+@final
+class Edge:
+    """Admitted sockets and the deadline after which nothing leaves through them; for the thread that makes it.
+
+    A kernel timer cuts the sockets before that thread's next instruction, also when it was stopped over the deadline.
+    """
+
+    def __new__(cls) -> Self:
+        """Make a closed edge: it is open once armed."""
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes may leave now: the last thing to ask before they are written."""
+    @property
+    def deadline_ns(self) -> int:
+        """The deadline, ns of the boot clock; 0 before the first and after `close`."""
+    def arm(self, deadline_ns: int) -> None:
+        """Set the deadline, ns of the boot clock; one that has passed cuts at once."""
+    def admit(self, descriptor: int) -> int | None:
+        """Put a connected socket under the edge; return its place, or None when the edge is closed and the socket cut."""
+    def release(self, place: int) -> None:
+        """Forget an admitted socket; the caller's own descriptor stays open."""
+    def close(self) -> None:
+        """End the right now: cut every admitted socket."""
+    @staticmethod
+    def now_ns() -> int:
+        """Return the boot clock, ns: it runs on while the process is stopped and the host is suspended."""
 
 @final
 class JournalVerification:

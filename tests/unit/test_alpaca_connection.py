@@ -188,3 +188,20 @@ async def test_a_chunked_answer_is_put_together(tmp_path: Path) -> None:
 def test_a_header_cannot_carry_a_second_line() -> None:
     with pytest.raises(AssertionError):
         Origin(host="h", port=443, headers={"a": "b\r\nc: d"}).head()
+
+
+async def test_only_so_many_wait_for_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.venues.alpaca.connection.WAITING_MAX", 3)
+    async with connected(tmp_path, answering(OK)[0]) as connection:
+        line = await connection.acquire(timeout_s=5)
+        assert line is not None
+        waiting = [asyncio.create_task(connection.acquire(timeout_s=30)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert len(connection._waiting) == 3
+        assert await connection.acquire(timeout_s=30) is None
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert not connection._waiting
+        connection.give_back(line)
+        assert await connection.acquire(timeout_s=5) is line

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._native import (
@@ -146,78 +146,42 @@ class Ledger:
         order = self.orders.get(client_order_id)
         return order is not None and (order.status is not OrderStatus.NONE or order.is_external)
 
-    def decision_event(
-        self,
-        decision: Decision,
-        kind: OrderEventKind,
-        status: OrderStatus,
-        *,
-        rule: Reason = Reason.NONE,
-        detail: str = "",
-        venue_code: int = 0,
-    ) -> bool:
-        """Journal a step of an order of which only the decision is known."""
-        stamp_ns = clock.now_ns()
-        event = OrderEvent(
-            client_order_id=decision.client_order_id,
-            strategy=decision.strategy,
-            symbol=decision.symbol,
-            detail=shortened(detail),
-            ts_event_ns=stamp_ns,
-            decision_seq=decision.seq,
-            quote_seq=decision.quote_seq,
-            quantity_e9=decision.quantity_e9,
-            notional_e9=decision.notional_e9,
-            limit_price_e9=decision.limit_price_e9,
-            stop_price_e9=decision.stop_price_e9,
-            venue_code=venue_code,
-            rule=rule,
-            kind=kind,
-            status=status,
-            side=decision.side,
-            order_type=decision.order_type,
-            time_in_force=decision.time_in_force,
-            order_class=decision.order_class,
-        )
-        return self.write(event, origin=origin_of(decision), ts_ns=stamp_ns)
-
     def order_event(
         self,
-        order: Order,
+        subject: Decision | Order,
         kind: OrderEventKind,
-        *,
         status: OrderStatus = OrderStatus.NONE,
-        detail: str = "",
+        *,
         rule: Reason = Reason.NONE,
+        detail: str = "",
         venue_code: int = 0,
     ) -> bool:
-        """Journal a step of an order as we know it."""
+        """Journal a step of an order, as we know it or of which only the decision is known."""
+        stamp_ns = clock.now_ns()
+        known: dict[str, Any] = {"decision_seq": subject.seq} if isinstance(subject, Decision) else _known(subject)
         event = OrderEvent(
-            client_order_id=order.client_order_id,
-            venue_order_id=order.venue_order_id,
-            strategy=order.strategy,
-            symbol=order.symbol,
+            client_order_id=subject.client_order_id,
+            strategy=subject.strategy,
+            symbol=subject.symbol,
             detail=shortened(detail),
-            ts_event_ns=clock.now_ns(),
-            decision_seq=order.decision_seq,
-            quote_seq=order.quote_seq,
-            quantity_e9=order.quantity_e9,
-            notional_e9=order.notional_e9,
-            filled_quantity_e9=order.filled_quantity_e9,
-            average_price_e9=order.average_price_e9,
-            limit_price_e9=order.limit_price_e9,
-            stop_price_e9=order.stop_price_e9,
+            ts_event_ns=stamp_ns,
+            quote_seq=subject.quote_seq,
+            quantity_e9=subject.quantity_e9,
+            notional_e9=subject.notional_e9,
+            limit_price_e9=subject.limit_price_e9,
+            stop_price_e9=subject.stop_price_e9,
             venue_code=venue_code,
             rule=rule,
             kind=kind,
             status=status,
-            side=order.side,
-            order_type=order.order_type,
-            time_in_force=order.time_in_force,
-            order_class=order.order_class,
-            is_external=int(order.is_external),
+            side=subject.side,
+            order_type=subject.order_type,
+            time_in_force=subject.time_in_force,
+            order_class=subject.order_class,
+            **known,
         )
-        return self.write(event, origin=self.origin(order.client_order_id))
+        origin = origin_of(subject) if isinstance(subject, Decision) else self.origin(subject.client_order_id)
+        return self.write(event, origin=origin, ts_ns=stamp_ns)
 
     def venue_order(
         self, order: VenueOrder, kind: OrderEventKind, *, detail: str = "", is_always_news: bool = False
@@ -348,6 +312,17 @@ def _said_by(order: VenueOrder | OrderEvent) -> tuple[int, ...]:
         order.limit_price_e9,
         order.stop_price_e9,
     )
+
+
+def _known(order: Order) -> dict[str, Any]:
+    """What an order has that its decision had not."""
+    return {
+        "venue_order_id": order.venue_order_id,
+        "decision_seq": order.decision_seq,
+        "filled_quantity_e9": order.filled_quantity_e9,
+        "average_price_e9": order.average_price_e9,
+        "is_external": int(order.is_external),
+    }
 
 
 def origin_of(decision: Decision) -> Origin:

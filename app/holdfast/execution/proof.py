@@ -57,5 +57,5 @@ def _record_absence(ledger: Ledger, client_order_id: str, answers: int) -> None:
     if order is None or order.status not in UNPROVEN:
         return
     detail = f"the venue does not know it: {answers} answers in {ABSENT_S_MIN:g} s"
-    ledger.order_event(order, OrderEventKind.RESOLVED, status=OrderStatus.REJECTED, detail=detail)
+    ledger.order_event(order, OrderEventKind.RESOLVED, OrderStatus.REJECTED, detail=detail)
     log.info("order_resolved", client_order_id=client_order_id, status="absent")

@@ -178,7 +178,7 @@ class Sender:
             self._withhold(decision, closed)
 
     def _withhold(self, decision: Decision, closed: Closed) -> None:
-        is_written = self.ledger.decision_event(
+        is_written = self.ledger.order_event(
             decision, OrderEventKind.WITHHELD, OrderStatus.WITHHELD, rule=closed.rule, detail=closed.detail
         )
         if not is_written:
@@ -277,7 +277,7 @@ class Sender:
                 return self._record_refusal(decision, result)
             case NotSent():
                 # Proven never to have left; the approval may be old by now, so the strategy must ask again.
-                self.ledger.decision_event(
+                self.ledger.order_event(
                     decision,
                     OrderEventKind.WITHHELD,
                     OrderStatus.WITHHELD,
@@ -289,7 +289,7 @@ class Sender:
                 # A duplicate id means that the order exists: adopting it is the same question to the venue.
                 detail = result.message if isinstance(result, Refusal) else getattr(result, "detail", "another id")
                 if is_unproven(self.ledger, client_order_id):
-                    self.ledger.decision_event(
+                    self.ledger.order_event(
                         decision, OrderEventKind.UNKNOWN, OrderStatus.UNKNOWN, rule=Reason.ORDER_UNKNOWN, detail=detail
                     )
                 self._prove(client_order_id)
@@ -298,7 +298,7 @@ class Sender:
     def _record_refusal(self, decision: Decision, refusal: Refusal) -> str:
         if refusal.is_rate:
             self.budget.pause(now_s=clock.monotonic_s(), duration_s=refusal.retry_after_s)
-        self.ledger.decision_event(
+        self.ledger.order_event(
             decision,
             OrderEventKind.REJECTED,
             OrderStatus.REJECTED,

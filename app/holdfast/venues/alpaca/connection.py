@@ -21,6 +21,7 @@ import aiofastnet
 import httptools
 
 from holdfast import clock
+from holdfast._native import Edge
 from holdfast.errors import RetryLater
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -30,6 +31,9 @@ IDLE_S_MAX = 45.0
 RETRY_S_MIN = 0.05
 RETRY_S_MAX = 5.0
 GET_TIMEOUT_S = 5.0
+WAITING_MAX = 256
+UNACKNOWLEDGED_MS_MAX = 3000
+LEASE_OVER = "the lease of the account is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +107,14 @@ class Origin:
 class Line(asyncio.Protocol):
     """One TLS connection that carries at most one request at a time.
 
-    Invariant: `send` writes only while nothing else is outstanding; whatever ends the connection answers the
-    outstanding request with `Unproven`.
+    Invariant: `send` writes only while nothing else is outstanding, and only before the edge's deadline; whatever ends
+    the connection answers the outstanding request with `Unproven`.
     """
 
-    def __init__(self, on_idle: Callable[["Line"], None]) -> None:
+    def __init__(self, on_idle: Callable[["Line"], None], edge: Edge | None = None) -> None:
         self._on_idle = on_idle
+        self._edge = edge
+        self._place: int | None = None
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Outcome] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -134,7 +140,12 @@ class Line(asyncio.Protocol):
             return answer
         self._answer = answer
         self._expiry = loop.call_later(timeout_s, self._expire, timeout_s)
-        self._transport.write(request)
+        # Nothing may come between this check and the write; what stops the process there is the edge's own timer's.
+        if self._edge is None or self._edge.is_open:
+            self._transport.write(request)
+        else:
+            self._settle(NotSent(LEASE_OVER))
+            self._fail(LEASE_OVER)
         return answer
 
     def close(self) -> None:
@@ -146,6 +157,14 @@ class Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.is_closed = False
         raw = transport.get_extra_info("socket")
+        if self._edge is not None:
+            self._place = self._edge.admit(raw.fileno())
+            if self._place is None:
+                self._fail(LEASE_OVER)
+                return
+            with contextlib.suppress(OSError):
+                # What is not acknowledged by then is given up by the kernel: it must not arrive when another sends.
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS_MAX)
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -171,6 +190,9 @@ class Line(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Asyncio's callback."""
         self._fail(f"connection lost: {error}" if error else "connection lost")
+        if self._edge is not None and self._place is not None:
+            self._edge.release(self._place)
+            self._place = None
 
     def on_message_begin(self) -> None:
         """Parser's callback."""
@@ -231,14 +253,23 @@ class Line(asyncio.Protocol):
 class Connection:
     """A few warm lines to one origin; use it as an async context manager.
 
+    With an `edge` they exist only before its deadline: the kernel cuts them then, and none is opened after.
+
     Invariant: a line is in `_idle` only while it is usable. Lost lines are opened again in the background with a
     jittered pause; a line idle for long is replaced before the venue would close it under a request.
     """
 
     def __init__(
-        self, origin: Origin, context: ssl.SSLContext, *, lines: int = 2, idle_s_max: float = IDLE_S_MAX
+        self,
+        origin: Origin,
+        context: ssl.SSLContext,
+        *,
+        lines: int = 2,
+        idle_s_max: float = IDLE_S_MAX,
+        edge: Edge | None = None,
     ) -> None:
         assert lines > 0
+        self._edge = edge
         self.origin = origin
         self._context = context
         self._line_count = lines
@@ -289,11 +320,11 @@ class Connection:
                     break
 
     async def acquire(self, *, timeout_s: float) -> Line | None:
-        """Take an idle line, waiting for one at most `timeout_s`."""
+        """Take an idle line, waiting for one at most `timeout_s`; nothing when `WAITING_MAX` others wait already."""
         deadline_s = clock.monotonic_s() + timeout_s
         while (line := self.take()) is None:
             left_s = deadline_s - clock.monotonic_s()
-            if left_s <= 0:
+            if left_s <= 0 or len(self._waiting) >= WAITING_MAX:
                 return None
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -302,6 +333,9 @@ class Connection:
                     await waiter
             except TimeoutError:
                 return None
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(waiter)
         return line
 
     async def request(self, request: bytes, *, timeout_s: float) -> Outcome:
@@ -346,11 +380,13 @@ class Connection:
                 pause_s = RETRY_S_MIN
 
     async def _open(self) -> Line:
+        if self._edge is not None and not self._edge.is_open:
+            raise OSError(LEASE_OVER)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             # Writes at once, where uvloop's own transport waits for the end of the loop's turn.
             _, line = await aiofastnet.create_connection(
                 asyncio.get_running_loop(),
-                lambda: Line(self.give_back),
+                lambda: Line(self.give_back, self._edge),
                 self.origin.host,
                 self.origin.port,
                 ssl=self._context,

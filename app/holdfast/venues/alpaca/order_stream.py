@@ -8,11 +8,13 @@ import random
 import ssl
 from typing import Protocol
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from holdfast import clock
+from holdfast._native import Edge
 from holdfast.errors import BadInput
 from holdfast.logs import get_logger
+from holdfast.venues.alpaca.connection import LEASE_OVER
 from holdfast.venues.alpaca.order_messages import (
     CHANNEL,
     Authorized,
@@ -58,8 +60,11 @@ class OrderStream(WSListener):
         key: str,
         secret: str,
         context: ssl.SSLContext,
+        edge: Edge | None = None,
     ) -> None:
         super().__init__()
+        self._edge = edge
+        self._place: int | None = None
         self._url = url
         self._key = key
         self._secret = secret
@@ -79,6 +84,12 @@ class OrderStream(WSListener):
     def is_live(self) -> bool:
         """Whether updates would arrive now."""
         return self._is_listening and clock.monotonic_s() - self._heard_s <= SILENCE_S_MAX
+
+    def close(self) -> None:
+        """Close politely, so that the venue's one connection is free for the next holder at once."""
+        self._is_listening = False
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send_close(WSCloseCode.OK)
 
     def restart(self) -> None:
         """Drop the connection; `run` opens another."""
@@ -108,6 +119,8 @@ class OrderStream(WSListener):
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - jitter
 
     async def _connect(self) -> None:
+        if self._edge is not None and not self._edge.is_open:
+            raise OSError(LEASE_OVER)
         async with asyncio.timeout(2 * HANDSHAKE_TIMEOUT_S):
             transport, _ = await ws_connect(
                 lambda: self,
@@ -136,6 +149,12 @@ class OrderStream(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Handle picows' callback."""
         self._transport = transport
+        if self._edge is not None:
+            raw = transport.underlying_transport.get_extra_info("socket")
+            self._place = self._edge.admit(raw.fileno())
+            if self._place is None:
+                transport.disconnect(graceful=False)
+                return
         self._pieces.clear()
         self._heard_s = clock.monotonic_s()
         transport.send(WSMsgType.TEXT, authentication(self._key, self._secret, form=self._form))
@@ -161,6 +180,9 @@ class OrderStream(WSListener):
         if self._is_listening:
             log.warning("order_stream_lost")
         self._is_listening = False
+        if self._edge is not None and self._place is not None:
+            self._edge.release(self._place)
+            self._place = None
 
     def _accept(self, payload: bytes) -> None:
         try:

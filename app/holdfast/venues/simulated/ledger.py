@@ -44,8 +44,8 @@ class LedgerWriter:
             self._call_soon(self.flush)
         self._lines.append(self._encoder.encode(line))
 
-    def write_request(self, method: str, path: str, query: str, body: bytes) -> int:
-        """Append an arriving request; returns its number, for its answer."""
+    def write_request(self, method: str, path: str, query: str, body: bytes, *, client: str = "") -> int:
+        """Append an arriving request of a client, by its User-Agent; returns its number, for its answer."""
         self._request_count += 1
         shown: object = None
         if body and len(body) <= BODY_BYTES_SHOWN_MAX:
@@ -56,6 +56,7 @@ class LedgerWriter:
         self.write(
             "request",
             number=self._request_count,
+            client=client,
             method=method,
             path=path,
             query=query,

@@ -176,7 +176,8 @@ class SimulatedVenue:
         query = "&".join(f"{name}={value}" for name, value in request.query.items())
         if (answered := self._operator.answer(request)) is not None:
             return answered
-        number = self._ledger.write_request(request.method, request.path, query, request.body)
+        client = request.headers.get("user-agent", "")
+        number = self._ledger.write_request(request.method, request.path, query, request.body, client=client)
         response = self.faults.http.answer(request, number, self._judge)
         self._ledger.write("answer", number=number, status=response.status)
         self._ledger.flush()

@@ -6,6 +6,7 @@ mod book;
 mod codes;
 mod decode;
 mod dispatch;
+mod edge;
 mod encode;
 mod journal;
 mod latch;
@@ -25,6 +26,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     journal::register(module)?;
     waiting::register(module)?;
     latch::register(module)?;
+    edge::register(module)?;
     decode::register(module)?;
     dispatch::register(module)?;
     encode::register(module)?;

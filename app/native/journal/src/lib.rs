@@ -5,6 +5,8 @@
 //! This crate, alone in the native core, touches the operating system.
 
 #[cfg(not(loom))]
+mod edge;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod keeper;
@@ -28,6 +30,8 @@ mod wait;
 #[cfg(not(loom))]
 mod writer;
 
+#[cfg(not(loom))]
+pub use edge::{Edge, SOCKETS_MAX, boot_ns};
 #[cfg(not(loom))]
 pub use error::{Error, Result};
 #[cfg(not(loom))]

@@ -95,7 +95,7 @@ macro_rules! for_each_code {
                 RISK_HEARTBEAT = 50 "risk_heartbeat", STREAM_DOWN = 51 "stream_down", RELEASE_MIXED = 52 "release_mixed",
                 NOTIONAL_MISMATCH = 53 "notional_mismatch", RATE_BUDGET = 54 "rate_budget", LIMITS_CHANGED = 55 "limits_changed",
                 ORDER_UNKNOWN = 56 "order_unknown", STALE_START = 57 "stale_start", OPERATOR = 58 "operator",
-                QUOTE_LOCKED = 59 "quote_locked", REPLAYED = 60 "replayed",
+                QUOTE_LOCKED = 59 "quote_locked", REPLAYED = 60 "replayed", LEASE_OVER = 61 "lease_over",
             }
         }
     };
