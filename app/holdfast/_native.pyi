@@ -54,6 +54,8 @@ class Record(_Fields):
         """Receive time of the market event at the start of the chain, ns UTC; 0 for none."""
     def as_dict(self) -> dict[str, int | str]:
         """Return the fields by name, codes as labels."""
+    def as_copy(self) -> str:
+        """Return the line of COPY's text format: the header, then every field, amounts as `{integer}e-9`."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 

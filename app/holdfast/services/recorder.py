@@ -1,14 +1,16 @@
 """The recorder: every journal into PostgreSQL, exactly once.
 
 Rows and the journal offsets that they reach are one transaction. A commit whose outcome is unknown is settled by the
-stored offsets: either the batch is there, or it is written again. While PostgreSQL is away nothing is read further, so
-memory stays bounded; the journals wait on disk and nobody else notices.
+stored offsets: either the batch is there, or it is written again. While one batch is written the next is collected;
+while PostgreSQL is away nothing is read beyond that one, so memory stays bounded; the journals wait on disk and nobody
+else notices.
 """
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from holdfast import clock, metrics
@@ -166,14 +168,28 @@ class Recorder:
         return Source(name, reader, created_ns)
 
     def _follow(self) -> None:
-        while True:
-            is_last = self._stopping.is_set()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit") as committing:
+            under_way: Future[None] | None = None
+            while True:
+                is_last = self._stopping.is_set()
+                batch = self._collect_or_stop()
+                if under_way is not None:
+                    under_way.result()
+                under_way = committing.submit(self._commit, batch) if batch is not None else None
+                if is_last:
+                    if under_way is not None:
+                        under_way.result()
+                    return
+
+    def _collect_or_stop(self) -> Batch | None:
+        try:
             self._search()
-            batch = self._collect()
-            if batch is not None:
-                self._commit(batch)
-            if is_last:
-                return
+            return self._collect()
+        except BaseException:
+            # A journal that cannot be read ends the recorder: the commit under way must not outlive it.
+            self._stopping.set()
+            self._connection.abort()
+            raise
 
     def _collect(self) -> Batch | None:
         """Read until the batch is full or its time is over; None when nothing came."""

@@ -59,6 +59,8 @@ class StoreConnection:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
             if row != (True,):
                 raise RetryLater("another recorder holds this database: stop it, or wait until its connection ends")
+            for upsert in statements.STAGED.values():
+                connection.execute(upsert.stage.encode())
 
     def close(self) -> None:
         """Close the connection; nothing happens without one."""
@@ -133,7 +135,14 @@ def _write_at_once(connection: psycopg.Connection, batch: Batch) -> None:
             with cursor.copy(statement.encode()) as copy:
                 copy.write("".join(lines))
         for statement, rows in batch.changes.items():
-            cursor.executemany(statement.encode(), rows)
+            upsert = statements.STAGED.get(statement)
+            if upsert is None:
+                cursor.executemany(statement.encode(), rows)
+                continue
+            with cursor.copy(upsert.copy.encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            cursor.execute(upsert.take.encode())
 
 
 def _write_one_by_one(connection: psycopg.Connection, batch: Batch) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
+import functools
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from holdfast import _native
 from holdfast._native import (
@@ -46,9 +48,14 @@ def trading_date(ts_ns: int) -> dt.date:
     return dt.datetime.fromtimestamp(ts_ns // 1_000_000_000, NEW_YORK).date()
 
 
+@functools.lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _timestamptz(ts_ns: int) -> str:
     seconds, part_ns = divmod(ts_ns, 1_000_000_000)
-    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S}.{part_ns // 1000:06d}+00"
+    return f"{_second(seconds)}.{part_ns // 1000:06d}+00"
 
 
 class Projection:
@@ -107,7 +114,7 @@ class Projection:
         """Take the next record of a journal: its rows join the batch, the offset moves past it."""
         kind = type(record)
         if kind in TABLES and kind not in self._skipped:
-            self._copies.setdefault(kind, []).append(TABLES[kind].row(record))
+            self._copies.setdefault(kind, []).append(record.as_copy())
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(journal, record)
@@ -254,7 +261,7 @@ class Projection:
         *,
         facts: dict[str, int | str] | None = None,
     ) -> None:
-        metadata = escaped(json.dumps(record.as_dict() if facts is None else facts))
+        metadata = escaped(msgspec.json.encode(record.as_dict() if facts is None else facts).decode())
         line = (event, severity, escaped(message), metadata, _timestamptz(record.ts_ns), journal, str(record.seq))
         self._risk_events.append("\t".join(line) + "\n")
 

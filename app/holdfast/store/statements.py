@@ -1,11 +1,79 @@
 """The statements that keep the described tables; ns stamps become TIMESTAMPTZ in the server."""
 
-ORDER = """
-INSERT INTO orders (order_id, symbol, side, order_type, quantity, price, status, submitted_at, filled_at,
-    filled_quantity, filled_avg_price, venue_order_id, replaces_order_id, parent_order_id, strategy, time_in_force,
-    order_class, notional, stop_price, detail, is_external, decision_seq, updated_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1e9), to_timestamp(%s / 1e9),
-    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1e9))
+from dataclasses import dataclass
+
+NS = "ns"
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Rows of one table, written one by one with parameters, or all at once through a staging table and COPY.
+
+    A column of the type `ns` is a stamp in nanoseconds that becomes TIMESTAMPTZ in the server.
+    """
+
+    table: str
+    columns: dict[str, str]
+    on_conflict: str
+
+    @property
+    def one(self) -> str:
+        """The statement for one row."""
+        values = ("to_timestamp(%s / 1e9)" if kind == NS else "%s" for kind in self.columns.values())
+        return f"{self._head} VALUES ({', '.join(values)}) {self.on_conflict}"
+
+    @property
+    def stage(self) -> str:
+        """The statement that makes the staging table: the connection's own, empty after each commit."""
+        columns = (f"{name} {'bigint' if kind == NS else kind}" for name, kind in self.columns.items())
+        return f"CREATE TEMPORARY TABLE staged_{self.table} ({', '.join(columns)}) ON COMMIT DELETE ROWS"
+
+    @property
+    def copy(self) -> str:
+        """The COPY statement into the staging table."""
+        return f"COPY staged_{self.table} ({', '.join(self.columns)}) FROM STDIN"
+
+    @property
+    def take(self) -> str:
+        """The statement that moves what is staged to its table."""
+        values = (f"to_timestamp({name} / 1e9)" if kind == NS else name for name, kind in self.columns.items())
+        source = f"SELECT {', '.join(values)} FROM staged_{self.table}"  # noqa: S608 - names of this file only
+        return f"{self._head} {source} {self.on_conflict}"
+
+    @property
+    def _head(self) -> str:
+        return f"INSERT INTO {self.table} ({', '.join(self.columns)})"
+
+
+_AMOUNT = "numeric(28,9)"
+ORDERS = Upsert(
+    "orders",
+    {
+        "order_id": "text",
+        "symbol": "text",
+        "side": "text",
+        "order_type": "text",
+        "quantity": _AMOUNT,
+        "price": _AMOUNT,
+        "status": "text",
+        "submitted_at": NS,
+        "filled_at": NS,
+        "filled_quantity": _AMOUNT,
+        "filled_avg_price": _AMOUNT,
+        "venue_order_id": "text",
+        "replaces_order_id": "text",
+        "parent_order_id": "text",
+        "strategy": "text",
+        "time_in_force": "text",
+        "order_class": "text",
+        "notional": _AMOUNT,
+        "stop_price": _AMOUNT,
+        "detail": "text",
+        "is_external": "boolean",
+        "decision_seq": "bigint",
+        "updated_at": NS,
+    },
+    """
 ON CONFLICT (order_id) DO UPDATE SET symbol = EXCLUDED.symbol, side = EXCLUDED.side, order_type = EXCLUDED.order_type,
     quantity = EXCLUDED.quantity, price = EXCLUDED.price, status = EXCLUDED.status,
     filled_at = COALESCE(EXCLUDED.filled_at, orders.filled_at),
@@ -15,14 +83,31 @@ ON CONFLICT (order_id) DO UPDATE SET symbol = EXCLUDED.symbol, side = EXCLUDED.s
     time_in_force = EXCLUDED.time_in_force, order_class = EXCLUDED.order_class, notional = EXCLUDED.notional,
     stop_price = EXCLUDED.stop_price, detail = COALESCE(NULLIF(EXCLUDED.detail, ''), orders.detail),
     is_external = EXCLUDED.is_external, decision_seq = EXCLUDED.decision_seq, updated_at = EXCLUDED.updated_at
-"""
+""",
+)
 
-TRADE = """
-INSERT INTO trades (trade_id, order_id, symbol, side, quantity, price, commission, executed_at, strategy,
-    realized_pnl, seq, origin_ns)
-VALUES (%s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1e9), %s, %s, %s, %s)
-ON CONFLICT (trade_id) DO NOTHING
-"""
+TRADES = Upsert(
+    "trades",
+    {
+        "trade_id": "text",
+        "order_id": "text",
+        "symbol": "text",
+        "side": "text",
+        "quantity": _AMOUNT,
+        "price": _AMOUNT,
+        "commission": _AMOUNT,
+        "executed_at": NS,
+        "strategy": "text",
+        "realized_pnl": _AMOUNT,
+        "seq": "bigint",
+        "origin_ns": "bigint",
+    },
+    "ON CONFLICT (trade_id) DO NOTHING",
+)
+
+ORDER, TRADE = ORDERS.one, TRADES.one
+STAGED = {upsert.one: upsert for upsert in (ORDERS, TRADES)}
+"""What many rows of a statement are written with instead."""
 
 RISK_EVENT = "COPY risk_events (event_type, severity, message, metadata, occurred_at, journal, seq) FROM STDIN"
 

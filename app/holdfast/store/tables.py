@@ -1,19 +1,17 @@
 """How records become rows: one table a record class, columns derived from the record's fields.
 
-Prices, quantities and money leave as the text `{integer}e-9`, which NUMERIC reads exactly: no float, no Decimal.
+The lines are `Record.as_copy`: prices, quantities and money leave as the text `{integer}e-9`, which NUMERIC reads
+exactly: no float, no Decimal.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from holdfast._native import Record
 
 HEADER_COLUMNS = {
@@ -56,62 +54,34 @@ class Table:
 
     name: str
     columns: dict[str, str]
-    template: str
-    values: Callable[[Record], tuple[int | str, ...]]
-    texts: tuple[int, ...]
-    """Places of free text among the values: only there something may need an escape."""
 
     @property
     def copy_sql(self) -> str:
-        """The COPY statement that takes `row` lines."""
+        """The COPY statement that takes the lines of the records."""
         return f"COPY {self.name} ({', '.join(self.columns)}) FROM STDIN"
-
-    def row(self, record: Record) -> str:
-        """Return the line of COPY's text format for a record, with its newline."""
-        values = self.values(record)
-        for place in self.texts:
-            text = values[place]
-            assert isinstance(text, str)
-            if "\\" in text or not text.isprintable():
-                values = (*values[:place], escaped(text), *values[place + 1 :])
-        return self.template % values
 
 
 def escaped(text: str) -> str:
     """Return a text as COPY's text format takes it."""
-    return text.translate(_ESCAPES)
+    return text.translate(_ESCAPES) if "\\" in text or not text.isprintable() else text
 
 
 def _derive(kind: type[Record], name: str) -> Table:
     blank = kind()
     columns = dict(HEADER_COLUMNS)
-    forms = ["%d", "%d", "%s", "%d", "%d"]
-    paths = ["seq", "ts_ns", "cause_journal.label", "cause_seq", "origin_ns"]
-    texts = []
     for field in kind.FIELDS:
-        value = getattr(blank, field)
         column = field.removesuffix("_e9")
-        column = RENAMED.get(column, column)
-        if isinstance(value, int):
-            columns[column], form = _integer_column(field)
-            paths.append(field)
-        else:
-            columns[column], form = "text", "%s"
-            if isinstance(value, str):
-                texts.append(len(paths))
-                paths.append(field)
-            else:
-                paths.append(f"{field}.label")
-        forms.append(form)
-    return Table(name, columns, "\t".join(forms) + "\n", attrgetter(*paths), tuple(texts))
+        is_integer = isinstance(getattr(blank, field), int)
+        columns[RENAMED.get(column, column)] = _integer_column(field) if is_integer else "text"
+    return Table(name, columns)
 
 
-def _integer_column(field: str) -> tuple[str, str]:
+def _integer_column(field: str) -> str:
     if field.endswith("_e9"):
-        return E9_TYPE, "%de-9"
+        return E9_TYPE
     if field.startswith("is_"):
-        return "boolean", "%d"
-    return ("numeric(20,0)", "%d") if field in WIDE_FIELDS else ("bigint", "%d")
+        return "boolean"
+    return "numeric(20,0)" if field in WIDE_FIELDS else "bigint"
 
 
 TABLES = {kind: _derive(kind, name) for kind, name in TABLE_NAMES.items()}

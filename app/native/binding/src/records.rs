@@ -6,12 +6,28 @@ use holdfast_records::{AnyRecord, Header, Record};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
+use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 /// How a field travels to Python and back.
 trait PyField: Sized + Copy {
     fn to_python(self, py: Python<'_>) -> PyResult<Py<PyAny>>;
     fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self>;
+    /// Appends the value as COPY's text format takes it.
+    fn write_copy(&self, line: &mut String);
+}
+
+/// Appends free text as COPY's text format takes it.
+fn write_escaped(line: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '\\' => line.push_str("\\\\"),
+            '\t' => line.push_str("\\t"),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            other => line.push(other),
+        }
+    }
 }
 
 macro_rules! integer_fields {
@@ -22,6 +38,10 @@ macro_rules! integer_fields {
             }
             fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
                 value.extract()
+            }
+            fn write_copy(&self, line: &mut String) {
+                // Writing into a string cannot fail.
+                let _ = write!(line, "{self}");
             }
         }
     )*};
@@ -36,6 +56,9 @@ macro_rules! code_fields {
             }
             fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
                 PyCode::from_python(value)
+            }
+            fn write_copy(&self, line: &mut String) {
+                line.push_str(self.label());
             }
         }
     )*};
@@ -77,6 +100,9 @@ impl<const N: usize> PyField for records::Text<N> {
         let text = value.cast::<PyString>()?.to_str()?;
         Self::new(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} does not fit into {N} bytes")))
     }
+    fn write_copy(&self, line: &mut String) {
+        write_escaped(line, self.as_str());
+    }
 }
 
 impl PyField for records::Uuid {
@@ -87,12 +113,34 @@ impl PyField for records::Uuid {
         let text = value.cast::<PyString>()?.to_str()?;
         Self::parse(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a UUID")))
     }
+    fn write_copy(&self, line: &mut String) {
+        let _ = write!(line, "{self}");
+    }
 }
 
 /// What the writer of a journal does with a record of any kind.
 pub(crate) trait RecordSink {
     type Output;
     fn accept<R: Record>(self, record: &R) -> PyResult<Self::Output>;
+}
+
+const COPY_LINE_BYTES: usize = 512;
+
+fn write_copy_header(line: &mut String, header: &Header) {
+    let cause = header.cause_journal.label();
+    let _ = write!(
+        line,
+        "{}\t{}\t{cause}\t{}\t{}",
+        header.seq, header.ts_ns, header.cause_seq, header.origin_ns
+    );
+}
+
+/// What makes the integer of a scaled field the amount itself.
+const fn exponent(field: &str) -> &'static str {
+    match field.as_bytes() {
+        [.., b'_', b'e', b'9'] => "e-9",
+        _ => "",
+    }
 }
 
 macro_rules! field_type {
@@ -183,6 +231,19 @@ macro_rules! define_classes {
                         }
                     )*
                     Ok(dict)
+                }
+                /// The line of COPY's text format: the header, then every field, amounts as `{integer}e-9`.
+                fn as_copy(&self) -> String {
+                    let mut line = String::with_capacity(COPY_LINE_BYTES);
+                    write_copy_header(&mut line, &self.header);
+                    $(
+                        let value: field_type!($type $($width)?) = self.record.$field;
+                        line.push('\t');
+                        value.write_copy(&mut line);
+                        line.push_str(const { exponent(stringify!($field)) });
+                    )*
+                    line.push('\n');
+                    line
                 }
                 fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
                     other.cast::<Self>().is_ok_and(|other| other.get().record == self.record)
