@@ -6,6 +6,7 @@ cancelled, when `frame.stopping` is set. Any exception that leaves it ends the p
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -91,6 +92,9 @@ class Frame:
 
     def ready(self) -> None:
         """Say that the service works, and move to its cores; systemd and the demo wait for it."""
+        # What start-up made stays: a collection in the middle of an order must not walk it again.
+        gc.collect()
+        gc.freeze()
         _pin(self.settings.services.of(self.name).cpus)
         SERVICE_UP.labels(service=self.name).set(1)
         notify("READY=1")

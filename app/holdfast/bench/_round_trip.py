@@ -2,8 +2,11 @@
 
 from pydantic import Field
 
-from holdfast._native import Fill, Quote, Side
+from holdfast._native import OrderEvent, OrderStatus, Quote, Side, TimeInForce
 from holdfast.strategies.api import E9, OrderRequest, Parameters, Strategy
+
+ASK_AGAIN_NS = 1_100_000_000
+ENDED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.WITHHELD})
 
 
 class RoundTripParameters(Parameters):
@@ -19,21 +22,23 @@ class RoundTrip(Strategy[RoundTripParameters]):
 
     def prepare(self) -> None:
         """Begin without an order."""
-        self._working: set[str] = set()
         self._allowed_ns: dict[str, int] = {}
 
     def on_quote(self, quote: Quote) -> None:
-        """Buy without a position, sell with one."""
+        """Buy without a position, sell with one; what is denied or withheld is asked for again a little later."""
         symbol = quote.symbol
-        if symbol in self._working or self.now_ns < self._allowed_ns.get(symbol, 0):
+        if self.now_ns < self._allowed_ns.get(symbol, 0):
             return
-        self._working.add(symbol)
+        self._allowed_ns[symbol] = self.now_ns + ASK_AGAIN_NS
         is_sale = self.position_e9(symbol) > 0
         side, price_e9 = (Side.SELL, quote.bid_price_e9) if is_sale else (Side.BUY, quote.ask_price_e9)
-        self.order(OrderRequest(symbol=symbol, side=side, quantity_e9=E9, limit_price_e9=price_e9))
+        self.order(
+            OrderRequest(
+                symbol=symbol, side=side, quantity_e9=E9, limit_price_e9=price_e9, time_in_force=TimeInForce.IOC
+            )
+        )
 
-    def on_fill(self, fill: Fill) -> None:
-        """Allow the next order once the position is whole again."""
-        if self.position_e9(fill.symbol) in {0, E9}:
-            self._working.discard(fill.symbol)
-            self._allowed_ns[fill.symbol] = self.now_ns + self.parameters.pause_ms * 1_000_000
+    def on_order(self, event: OrderEvent) -> None:
+        """Allow the next order once this one ended, filled or not."""
+        if event.status in ENDED:
+            self._allowed_ns[event.symbol] = self.now_ns + self.parameters.pause_ms * 1_000_000

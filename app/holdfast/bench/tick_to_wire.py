@@ -2,6 +2,8 @@
 
 The four services run as processes pinned to one core, the simulated venue on another, and the figure is read from the
 journals: SUBMITTING of `executions` against the origin that `market_data` stamped. The stages name what lies between.
+It is measured in a busy market and in a calm one: between two orders the caches of a core forget the services, the
+more so the longer it takes. How much this costs on the host is measured beside it, by a small Python function.
 """
 
 import contextlib
@@ -31,6 +33,10 @@ SYMBOLS = ("AAPL", "BAC", "IBM", "MSFT")
 P50_BUDGET_US = 60.0
 P99_BUDGET_US = 150.0
 WARM_UP_ORDERS = 20
+# How fast the synthetic market runs: about 100 quotes a second times this.
+MARKETS = {"busy": 50, "calm": 1}
+FLOOR_IDLE_S = {"warm": 0.0, "after 20 ms": 0.02}
+FLOOR_RUNS = 200
 START_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.1
 READ_RECORDS = 4096
@@ -57,23 +63,29 @@ class Samples:
 
 
 def run(*, quick: bool) -> list[BenchResult]:
-    """Trade for a few seconds and read the journals."""
+    """Trade for a few seconds in each market and read the journals."""
     wanted = 100 if quick else 1000
+    results: list[BenchResult] = []
+    for market, speed in MARKETS.items():
+        results += _results(market, _trade(speed, wanted=wanted + WARM_UP_ORDERS))
+    return results + _floor()
+
+
+def _trade(speed: int, *, wanted: int) -> Samples:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        settings = _start(Path(folder), stack)
+        settings = _start(Path(folder), stack, speed=speed)
         try:
-            samples = _collect(settings, wanted=wanted + WARM_UP_ORDERS, timeout_s=START_TIMEOUT_S + wanted / 20)
+            return _collect(settings, wanted=wanted, timeout_s=START_TIMEOUT_S + wanted / 20)
         except (OperatingError, JournalError) as error:
             raise OperatingError(f"{error}\n{_log_tails(Path(folder))}") from error
-    return _results(samples)
 
 
-def _results(samples: Samples) -> list[BenchResult]:
+def _results(market: str, samples: Samples) -> list[BenchResult]:
     whole = sorted(samples.whole[WARM_UP_ORDERS:])
     p50_us, p99_us = _percentile_us(whole, 0.50), _percentile_us(whole, 0.99)
     results = [
-        _result(f"tick to wire p50, {len(whole)} orders", p50_us, P50_BUDGET_US),
-        _result(f"tick to wire p99, {len(whole)} orders", p99_us, P99_BUDGET_US),
+        _result(f"{market} market p50, {len(whole)} orders", p50_us, P50_BUDGET_US),
+        _result(f"{market} market p99, {len(whole)} orders", p99_us, P99_BUDGET_US),
     ]
     stages = {
         "frame to intent p50": samples.strategy,
@@ -81,8 +93,34 @@ def _results(samples: Samples) -> list[BenchResult]:
         "decision to wire p50": samples.wire,
     }
     for metric, values in stages.items():
-        results.append(_result(metric, _percentile_us(sorted(values[WARM_UP_ORDERS:]), 0.50), None))
+        ordered = sorted(values[WARM_UP_ORDERS:])
+        results.append(_result(f"{market} market, {metric}", _percentile_us(ordered, 0.50), None))
     return results
+
+
+def _floor() -> list[BenchResult]:
+    """Time one small function at once and after an idle time as between two orders, on the core of the services."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        return [
+            _result(f"floor: a Python function of 30 calls, {name} p50", _small_function_us(idle_s), None)
+            for name, idle_s in FLOOR_IDLE_S.items()
+        ]
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _small_function_us(idle_s: float) -> float:
+    durations_ns = []
+    for _ in range(FLOOR_RUNS):
+        if idle_s:
+            time.sleep(idle_s)
+        begin_ns = clock.monotonic_ns()
+        texts = {number: str(number) for number in range(30)}
+        durations_ns.append(clock.monotonic_ns() - begin_ns)
+        assert len(texts) == 30
+    return _percentile_us(sorted(durations_ns), 0.50)
 
 
 def _result(metric: str, ours: float, budget: float | None) -> BenchResult:
@@ -143,7 +181,7 @@ def _samples(events: list[OrderEvent], decisions: dict[int, Decision], intents: 
     return samples
 
 
-def _start(folder: Path, stack: contextlib.ExitStack) -> Settings:
+def _start(folder: Path, stack: contextlib.ExitStack, *, speed: int) -> Settings:
     """Start the venue and the four services; they end with `stack`.
 
     Raises: OperatingError when the venue does not start.
@@ -152,8 +190,9 @@ def _start(folder: Path, stack: contextlib.ExitStack) -> Settings:
     venue = _spawn(
         stack,
         folder / "venue.log",
-        ["venue", "--session", "synthetic:1", "--speed", "1", "--seed", "1", "--ledger", str(folder / "ledger.jsonl"),
-         "--tls-dir", str(folder), "--symbols", ",".join(SYMBOLS), "--port", "0", "--rate-limit", "100000", "--json"],
+        ["venue", "--session", "synthetic:1", "--speed", str(speed), "--seed", "1",
+         "--ledger", str(folder / "ledger.jsonl"), "--tls-dir", str(folder),
+         "--symbols", ",".join(SYMBOLS), "--port", "0", "--rate-limit", "100000", "--json"],
         cpu=cores[0],
     )  # fmt: skip
     address = _wait_for_venue(venue, folder / "venue.log")

@@ -13,6 +13,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const SYNC_INTERVAL: Duration = Duration::from_millis(5);
+/// Intervals without a record after which the thread sleeps until the writer wakes it. Until then it looks by itself: a
+/// wake from `append` would run it between the writer and the reader that the record is for, when they share a core.
+const IDLE_INTERVALS_MAX: u32 = 200;
 const POPULATE_AHEAD_BYTES: usize = 256 * 1024;
 /// Full segments that may wait for their sync before an append waits instead.
 const UNSYNCED_MAX: usize = 8;
@@ -162,13 +165,24 @@ impl Keeper {
 
     /// Sleeps until the writer wrote something; records are synced at most `SYNC_INTERVAL` after they were written.
     fn wait_for_work(&self, done_seq: u64) {
-        while self.written_seq.load(Ordering::Acquire) == done_seq && !self.is_stopping.load(Ordering::Acquire) {
+        for _ in 0..IDLE_INTERVALS_MAX {
+            std::thread::park_timeout(SYNC_INTERVAL);
+            if self.has_work(done_seq) {
+                return;
+            }
+        }
+        while !self.has_work(done_seq) {
             let word = self.wake.prepare();
-            if self.written_seq.load(Ordering::Acquire) != done_seq || self.is_stopping.load(Ordering::Acquire) {
+            if self.has_work(done_seq) {
                 break;
             }
             let _ = system::futex_wait_any(&[FutexWait::new(&self.wake.word, word)], None);
         }
+        std::thread::park_timeout(SYNC_INTERVAL);
+    }
+
+    fn has_work(&self, done_seq: u64) -> bool {
+        self.written_seq.load(Ordering::Acquire) != done_seq || self.is_stopping.load(Ordering::Acquire)
     }
 
     fn run(&self, mut done_seq: u64) {
@@ -176,7 +190,6 @@ impl Keeper {
         self.make_spare();
         while !self.is_stopping.load(Ordering::Acquire) {
             self.wait_for_work(done_seq);
-            std::thread::park_timeout(SYNC_INTERVAL);
             done_seq = self.written_seq.load(Ordering::Acquire);
             let outcome = self.sync().and_then(|()| self.prune());
             if let Err(error) = outcome {
