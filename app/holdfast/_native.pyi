@@ -272,6 +272,17 @@ class Reason(Code):
     QUOTE_LOCKED: Final[Reason]
     REPLAYED: Final[Reason]
     LEASE_OVER: Final[Reason]
+    DAILY_LOSS_KILL: Final[Reason]
+    REJECTS_IN_A_ROW: Final[Reason]
+    PRICE_DRIFT: Final[Reason]
+    PRICE_INCREMENT: Final[Reason]
+    AVERAGE_VOLUME: Final[Reason]
+    MARGIN_REGIME: Final[Reason]
+    CLOCK_UNHEALTHY: Final[Reason]
+    PARENT_EXCEEDED: Final[Reason]
+    REPEAT_IDENTICAL: Final[Reason]
+    REPEAT_LIQUIDATION: Final[Reason]
+    MARKET_UNPRICED: Final[Reason]
     @staticmethod
     def values() -> tuple[Reason, ...]: ...
 
@@ -491,7 +502,9 @@ class Consumed(Record):
 
 @final
 class Decision(Record):
-    """The verdict on an intent. `rule`, `limit_e9`, `value_e9` explain a denial; ids and hash are set on approval."""
+    """The verdict on an intent. `rule`, `limit_e9`, `value_e9` explain a denial; ids and hash are set on approval.
+    `is_converted`: a market or stop order was approved as a limit order at the collar.
+    """
 
     strategy: str = ...
     symbol: str = ...
@@ -523,6 +536,7 @@ class Decision(Record):
     order_class: OrderClass = ...
     is_extended_hours: int = ...
     is_reduction: int = ...
+    is_converted: int = ...
 
 @final
 class TradingState(Record):

@@ -66,7 +66,12 @@ class OrderSection(Section):
     notional_max_usd: Annotated[Positive, Native("order_notional_max_e9", E9, is_amount=True)]
     price_min_usd: Annotated[Positive, Native("price_min_e9", E9)]
     price_max_usd: Annotated[Positive, Native("price_max_e9", E9)]
+    average_volume_max_percent: Annotated[Positive, Native("average_volume_max_e9", PERCENT)]
     price_collar_percent: Annotated[Positive, Native("price_collar_e9", PERCENT)]
+    reduction_collar_percent: Annotated[Positive, Native("reduction_collar_e9", PERCENT)]
+    price_drift_max_percent: Annotated[Positive, Native("price_drift_max_e9", PERCENT)]
+    price_drift_window_s: Annotated[Positive, Native("price_drift_window_ns", E9)]
+    notional_mismatch_max_percent: Annotated[Positive, Native("notional_mismatch_max_e9", PERCENT)]
     loss_max_usd: Annotated[Positive, Native("trade_loss_max_e9", E9, is_amount=True)]
     is_short_allowed: Annotated[bool, Field(strict=True)]
 
@@ -115,13 +120,17 @@ class ActivitySection(Section):
     order_burst_max: Annotated[Positive, Native("order_burst_max")]
     repeat_entries_max: Annotated[Positive, Native("repeat_entries_max")]
     repeat_window_s: Annotated[Positive, Native("repeat_window_ns", E9)]
+    repeat_identical_max: Annotated[Positive, Native("repeat_identical_max")]
+    repeat_liquidations_max: Annotated[Positive, Native("repeat_liquidations_max")]
     duplicate_window_ms: Annotated[Positive, Native("duplicate_window_ns", NS_PER_MS)]
 
 
 class LossSection(Section):
-    """Losses that trip the breaker."""
+    """Losses that trip the breaker; percentages are of the equity that the session began with."""
 
     daily_max_usd: Annotated[Positive, Native("daily_loss_max_e9", E9, is_amount=True)]
+    daily_max_percent: Annotated[Positive, Native("daily_loss_share_max_e9", PERCENT)]
+    daily_kill_percent: Annotated[Positive, Native("daily_loss_kill_max_e9", PERCENT)]
     weekly_max_usd: Annotated[Positive, Native("weekly_loss_max_e9", E9, is_amount=True)]
     monthly_max_usd: Annotated[Positive, Native("monthly_loss_max_e9", E9, is_amount=True)]
     drawdown_max_percent: Annotated[Positive, Native("drawdown_max_e9", PERCENT)]
@@ -132,6 +141,9 @@ class CircuitBreakerSection(Section):
 
     consecutive_losses_max: Annotated[Positive, Native("consecutive_losses_max")]
     trades_per_day_max: Annotated[Positive, Native("trades_per_day_max")]
+    rejects_in_a_row_max: Annotated[Positive, Native("rejects_in_a_row_max")]
+    reject_rate_max_percent: Annotated[Positive, Native("reject_rate_max_e9", PERCENT)]
+    reject_sample_min: Annotated[Positive, Native("reject_sample_min")]
     cool_down_min: Annotated[Positive, Native("cool_down_ns", NS_PER_MIN)]
     is_resumed_by_operator: Annotated[bool, Field(strict=True)]
     warn_at_percent: Percent

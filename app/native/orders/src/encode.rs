@@ -1,5 +1,6 @@
 //! The bytes of the requests that change orders: only an [`Approved`] decision can become one.
 
+use crate::decimal::Decimal;
 use core::fmt;
 use holdfast_records::{Decision, E9, IntentAction, OrderClass, OrderType, Side, TimeInForce, Uuid, Verdict};
 use std::io::Write;
@@ -88,7 +89,13 @@ pub fn encode_new(approved: Approved<'_>, head: &[u8], out: &mut Vec<u8>) -> Res
     check_combination(decision)?;
     let mut body = Body::new(decision)?;
     body.text("symbol", decision.symbol.as_str())?;
-    match (decision.quantity_e9, decision.notional_e9) {
+    // A converted order keeps the amount it was asked for beside the quantity that it became.
+    let notional_e9 = if decision.is_converted != 0 {
+        0
+    } else {
+        decision.notional_e9
+    };
+    match (decision.quantity_e9, notional_e9) {
         (quantity, 0) if quantity > 0 => body.number("qty", quantity),
         (0, notional) if notional >= CENT_E9 => body.number("notional", notional - notional % CENT_E9),
         _ => return Err(EncodeError::Quantity),
@@ -140,6 +147,11 @@ pub fn encode_replace(approved: Approved<'_>, target: Uuid, head: &[u8], out: &m
     )
 }
 
+/// A converted order keeps the amount that it was asked for beside the quantity that it became.
+fn notional_of(decision: &Decision) -> i64 {
+    decision.notional_e9 * i64::from(decision.is_converted == 0)
+}
+
 fn check_combination(decision: &Decision) -> Result<(), EncodeError> {
     let has = |price: i64| price > 0;
     let kind = decision.order_type;
@@ -154,7 +166,7 @@ fn check_combination(decision: &Decision) -> Result<(), EncodeError> {
     let is_day_or_gtc = matches!(decision.time_in_force, TimeInForce::DAY | TimeInForce::GTC);
     let hours_fit = decision.is_extended_hours == 0 || (kind == OrderType::LIMIT && is_day_or_gtc);
     let notional_fits =
-        decision.notional_e9 == 0 || (kind == OrderType::MARKET && decision.time_in_force == TimeInForce::DAY);
+        notional_of(decision) == 0 || (kind == OrderType::MARKET && decision.time_in_force == TimeInForce::DAY);
     let trail_fits = kind != OrderType::TRAILING_STOP
         || (is_day_or_gtc && has(decision.trail_price_e9) != has(decision.trail_percent_e9));
     let is_known = !matches!(decision.time_in_force, TimeInForce::NONE)
@@ -311,28 +323,6 @@ fn finish(line: &[u8], head: &[u8], body: &[u8], out: &mut Vec<u8>) -> Result<()
     out.extend_from_slice(body);
     out.push(b'}');
     Ok(())
-}
-
-/// A number scaled by 1e-9 as exact decimal text without trailing zeros.
-struct Decimal(i64);
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = (self.0 / E9, (self.0 % E9).abs());
-        if self.0 < 0 && whole == 0 {
-            formatter.write_str("-")?;
-        }
-        write!(formatter, "{whole}")?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        let (mut digits, mut width) = (fraction, 9);
-        while digits % 10 == 0 {
-            digits /= 10;
-            width -= 1;
-        }
-        write!(formatter, ".{digits:0width$}")
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Records may be applied in any order and more than once; the resulting state, and its hash, is the same.
 
 mod book;
+mod decimal;
 mod digest;
 mod encode;
 mod order;

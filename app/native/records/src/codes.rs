@@ -96,6 +96,11 @@ macro_rules! for_each_code {
                 NOTIONAL_MISMATCH = 53 "notional_mismatch", RATE_BUDGET = 54 "rate_budget", LIMITS_CHANGED = 55 "limits_changed",
                 ORDER_UNKNOWN = 56 "order_unknown", STALE_START = 57 "stale_start", OPERATOR = 58 "operator",
                 QUOTE_LOCKED = 59 "quote_locked", REPLAYED = 60 "replayed", LEASE_OVER = 61 "lease_over",
+                DAILY_LOSS_KILL = 62 "daily_loss_kill", REJECTS_IN_A_ROW = 63 "rejects_in_a_row", PRICE_DRIFT = 64 "price_drift",
+                PRICE_INCREMENT = 65 "price_increment", AVERAGE_VOLUME = 66 "average_volume", MARGIN_REGIME = 67 "margin_regime",
+                CLOCK_UNHEALTHY = 68 "clock_unhealthy", PARENT_EXCEEDED = 69 "parent_exceeded",
+                REPEAT_IDENTICAL = 70 "repeat_identical", REPEAT_LIQUIDATION = 71 "repeat_liquidation",
+                MARKET_UNPRICED = 72 "market_unpriced",
             }
         }
     };

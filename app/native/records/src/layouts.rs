@@ -60,6 +60,7 @@ macro_rules! for_each_record {
             } reserved 0;
 
             /// The verdict on an intent. `rule`, `limit_e9`, `value_e9` explain a denial; ids and hash are set on approval.
+            /// `is_converted`: a market or stop order was approved as a limit order at the collar.
             Decision = 32, 1 {
                 strategy: Text<32>, symbol: Symbol, client_order_id: Text<48>, target_client_order_id: Text<48>,
                 intent_seq: u64, ts_event_ns: i64, expires_ns: i64, quote_seq: u64, limits_hash: u64, limit_e9: i64, value_e9: i64,
@@ -67,7 +68,8 @@ macro_rules! for_each_record {
                 take_profit_price_e9: i64, stop_loss_price_e9: i64, stop_loss_limit_price_e9: i64, reference_price_e9: i64,
                 rule: Reason, verdict: Verdict, action: IntentAction, side: Side, order_type: OrderType,
                 time_in_force: TimeInForce, order_class: OrderClass, is_extended_hours: u8, is_reduction: u8,
-            } reserved 6;
+                is_converted: u8,
+            } reserved 5;
             /// The trading state from here on, and the rule that set it.
             TradingState = 33, 1 {
                 detail: Text<96>, limits_hash: u64, rule: Reason, state: TradingStateCode,

@@ -2,16 +2,20 @@
 
 use crate::calendar::SessionDay;
 use crate::limits::RiskLimits;
-use holdfast_records::{AccountSnapshot, E9, Reason};
+use crate::rejects::Rejects;
+use holdfast_records::{AccountSnapshot, E9, Reason, notional_e9};
 
 /// The circuit breakers, in the order in which they are looked at.
-pub const BREAKERS: [Reason; 6] = [
+pub const BREAKERS: [Reason; 9] = [
+    Reason::DAILY_LOSS_KILL,
     Reason::DAILY_LOSS,
     Reason::WEEKLY_LOSS,
     Reason::MONTHLY_LOSS,
     Reason::DRAWDOWN,
     Reason::CONSECUTIVE_LOSSES,
     Reason::TRADES_PER_DAY,
+    Reason::REJECTS_IN_A_ROW,
+    Reason::REJECT_RATE,
 ];
 
 /// A limit beside the value that it holds; counts are scaled by 1e9 like amounts, times are seconds.
@@ -55,7 +59,7 @@ pub(crate) struct Account {
 }
 
 /// Counters; they change with records and with the session day only, never with a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Counters {
     pub(crate) day: SessionDay,
     pub(crate) account: Account,
@@ -63,10 +67,15 @@ pub(crate) struct Counters {
     realized_week_e9: i64,
     realized_month_e9: i64,
     forgiven_day_loss_e9: i64,
+    /// Equity that the session began with: the venue's of the last close, or the first that it reported.
+    base_equity_e9: i64,
+    daily_loss_limit_e9: i64,
+    daily_kill_limit_e9: i64,
     peak_equity_e9: i64,
     pub(crate) losses_in_a_row: i64,
     pub(crate) trades_today: i64,
     pub(crate) notional_today_e9: i64,
+    pub(crate) rejects: Rejects,
 }
 
 impl Counters {
@@ -82,12 +91,12 @@ impl Counters {
             self.realized_month_e9 = 0;
         }
         (self.realized_day_e9, self.trades_today, self.notional_today_e9) = (0, 0, 0);
-        (self.account.day_loss_e9, self.forgiven_day_loss_e9) = (0, 0);
+        (self.account.day_loss_e9, self.forgiven_day_loss_e9, self.base_equity_e9) = (0, 0, 0);
         self.day = day;
         true
     }
 
-    pub(crate) fn apply_account(&mut self, snapshot: &AccountSnapshot) {
+    pub(crate) fn apply_account(&mut self, snapshot: &AccountSnapshot, limits: &RiskLimits) {
         self.account = Account {
             equity_e9: snapshot.equity_e9,
             day_loss_e9: if snapshot.last_equity_e9 > 0 {
@@ -101,6 +110,22 @@ impl Counters {
             is_shorting_enabled: snapshot.is_shorting_enabled != 0,
         };
         self.peak_equity_e9 = self.peak_equity_e9.max(snapshot.equity_e9);
+        if snapshot.last_equity_e9 > 0 {
+            self.base_equity_e9 = snapshot.last_equity_e9;
+        } else if self.base_equity_e9 == 0 {
+            self.base_equity_e9 = snapshot.equity_e9;
+        }
+        self.set_loss_limits(limits);
+    }
+
+    /// Turns the daily shares of the equity into USD. Without a known equity the amount alone binds, and nothing enters.
+    pub(crate) fn set_loss_limits(&mut self, limits: &RiskLimits) {
+        let of_equity_e9 = |share_e9| match self.base_equity_e9 {
+            base_e9 if base_e9 > 0 => notional_e9(base_e9, share_e9),
+            _ => i64::MAX,
+        };
+        self.daily_loss_limit_e9 = of_equity_e9(limits.daily_loss_share_max_e9).min(limits.daily_loss_max_e9);
+        self.daily_kill_limit_e9 = of_equity_e9(limits.daily_loss_kill_max_e9);
     }
 
     /// Counts what a fill realized; `round_trip_e9` when it ended one.
@@ -119,6 +144,7 @@ impl Counters {
         (self.losses_in_a_row, self.trades_today) = (0, 0);
         self.forgiven_day_loss_e9 = self.account.day_loss_e9.max(0);
         self.peak_equity_e9 = self.account.equity_e9;
+        self.rejects.reset();
     }
 
     /// Starts afresh what one breaker counts, after its cool-down.
@@ -127,6 +153,7 @@ impl Counters {
             Reason::CONSECUTIVE_LOSSES => self.losses_in_a_row = 0,
             Reason::TRADES_PER_DAY => self.trades_today = 0,
             Reason::DRAWDOWN => self.peak_equity_e9 = self.account.equity_e9,
+            Reason::REJECTS_IN_A_ROW | Reason::REJECT_RATE => self.rejects.reset(),
             _ => {}
         }
     }
@@ -134,15 +161,21 @@ impl Counters {
     /// Limit and value of a breaker, given the unrealized profit and loss of all positions.
     #[inline]
     pub(crate) fn usage(&self, rule: Reason, unrealized_e9: i64, limits: &RiskLimits) -> Usage {
-        let open_loss_e9 = |realized_e9: i64| -(realized_e9.saturating_add(unrealized_e9.min(0)));
+        let open_loss_e9 = |realized_e9: i64| open_loss_e9(realized_e9, unrealized_e9);
         match rule {
-            Reason::DAILY_LOSS => {
-                let venue_e9 = self.account.day_loss_e9 - self.forgiven_day_loss_e9;
-                Usage {
-                    limit_e9: limits.daily_loss_max_e9,
-                    value_e9: open_loss_e9(self.realized_day_e9).max(venue_e9),
-                }
-            }
+            Reason::DAILY_LOSS => Usage {
+                limit_e9: self.daily_loss_limit_e9,
+                value_e9: self.daily_loss_e9(unrealized_e9),
+            },
+            Reason::DAILY_LOSS_KILL => Usage {
+                limit_e9: self.daily_kill_limit_e9,
+                value_e9: self.daily_loss_e9(unrealized_e9),
+            },
+            Reason::REJECTS_IN_A_ROW => Usage::of_count(limits.rejects_in_a_row_max, self.rejects.in_a_row + 1),
+            Reason::REJECT_RATE => Usage {
+                limit_e9: limits.reject_rate_max_e9,
+                value_e9: self.rejects.rate_e9,
+            },
             Reason::WEEKLY_LOSS => Usage {
                 limit_e9: limits.weekly_loss_max_e9,
                 value_e9: open_loss_e9(self.realized_week_e9),
@@ -161,6 +194,12 @@ impl Counters {
         }
     }
 
+    /// The worse of the venue's and our own books.
+    fn daily_loss_e9(&self, unrealized_e9: i64) -> i64 {
+        let venue_e9 = self.account.day_loss_e9 - self.forgiven_day_loss_e9;
+        open_loss_e9(self.realized_day_e9, unrealized_e9).max(venue_e9)
+    }
+
     /// Loss from the peak as a fraction of it, rounded up.
     fn drawdown_e9(&self) -> i64 {
         let lost_e9 = self.peak_equity_e9 - self.account.equity_e9;
@@ -170,4 +209,9 @@ impl Counters {
         let peak_e9 = i128::from(self.peak_equity_e9);
         ((i128::from(lost_e9) * i128::from(E9) + peak_e9 - 1) / peak_e9) as i64
     }
+}
+
+/// A loss with what open positions would lose; what they would gain does not count.
+fn open_loss_e9(realized_e9: i64, unrealized_e9: i64) -> i64 {
+    -(realized_e9.saturating_add(unrealized_e9.min(0)))
 }

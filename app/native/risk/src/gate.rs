@@ -1,6 +1,7 @@
 //! The risk gate: judges one intent at a time against limits, state and everything that may still fill.
 
-use crate::calendar::{Calendar, SessionDay};
+use crate::breakers::Tripped;
+use crate::calendar::Calendar;
 use crate::counters::{BREAKERS, Counters, Usage};
 use crate::limits::RiskLimits;
 use crate::proposal::{Proposal, decision_of, request_hash_of, worst_price_e9, worst_quantity_e9};
@@ -9,8 +10,8 @@ use crate::rules::Question;
 use crate::symbol::SymbolTable;
 use holdfast_orders::{Order, OrderTable, PositionBook};
 use holdfast_records::{
-    AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, OrderIntent, Reason, ReconcileScope,
-    Symbol, Text, TradingStateCode, Verdict, notional_e9,
+    AnyRecord, Channel, Decision, E9, Fill, Gap, IntentAction, OrderEvent, OrderIntent, OrderStatus, Reason,
+    ReconcileScope, Symbol, Text, Verdict, notional_e9,
 };
 
 /// The time of a judgement.
@@ -51,13 +52,6 @@ impl Rate {
     }
 }
 
-/// A breaker that tripped, at which value, and when it may clear itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Tripped {
-    usage: (i64, i64),
-    clears_ns: i64,
-}
-
 /// The gate. It reads no clock; everything it knows came from records and from [`Gate::set_latch`] and [`Gate::set_reconciled`].
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -88,6 +82,8 @@ impl Gate {
     pub fn new(limits: RiskLimits, symbols: &[Symbol], calendar: Calendar) -> Self {
         let table = SymbolTable::new(symbols, &limits);
         let count = table.iter().count();
+        let mut counters = Counters::default();
+        counters.set_loss_limits(&limits);
         Self {
             limits_hash: limits.hash(),
             limits,
@@ -97,7 +93,7 @@ impl Gate {
             orders: OrderTable::with_capacity(ORDERS_EXPECTED),
             reserved: Vec::with_capacity(ORDERS_EXPECTED),
             positions: PositionBook::default(),
-            counters: Counters::default(),
+            counters,
             totals: Totals::default(),
             rate: Rate::new(limits.order_rate_per_s_max),
             tripped: [None; BREAKERS.len()],
@@ -139,77 +135,12 @@ impl Gate {
         &self.positions
     }
 
-    /// The trading state and the rule that sets it.
-    pub fn trading_state(&self) -> (TradingStateCode, Reason) {
-        if self.is_latched {
-            return (TradingStateCode::HALTED, Reason::KILL_LATCH);
-        }
-        if self.is_halted_by_operator {
-            return (TradingStateCode::HALTED, Reason::OPERATOR);
-        }
-        if !self.is_reconciled {
-            return (TradingStateCode::REDUCING, Reason::NOT_RECONCILED);
-        }
-        match self.tripped.iter().position(Option::is_some) {
-            Some(index) => (TradingStateCode::REDUCING, BREAKERS[index]),
-            None => (TradingStateCode::ACTIVE, Reason::NONE),
-        }
-    }
-
-    /// The trading state.
-    pub fn state(&self) -> TradingStateCode {
-        self.trading_state().0
-    }
-
     pub(crate) fn is_disabled(&self, strategy: Text<32>) -> bool {
         self.disabled.contains(&strategy)
     }
 
     pub(crate) fn worst_of(&self, index: usize) -> Worst {
         self.worst.get(index).copied().unwrap_or_default()
-    }
-
-    pub(crate) fn tripped_usage(&self, rule: Reason) -> Option<Usage> {
-        let index = BREAKERS.iter().position(|breaker| *breaker == rule)?;
-        self.tripped[index].map(|tripped| Usage {
-            limit_e9: tripped.usage.0,
-            value_e9: tripped.usage.1,
-        })
-    }
-
-    /// Limit and value of a breaker now.
-    pub fn usage(&self, rule: Reason) -> Usage {
-        self.counters.usage(rule, self.totals.unrealized_e9, &self.limits)
-    }
-
-    /// The rules whose limit fills up over time, in the order of [`Gate::usages`].
-    pub const USAGE_RULES: [Reason; BREAKERS.len() + 3] = [
-        Reason::DAILY_LOSS,
-        Reason::WEEKLY_LOSS,
-        Reason::MONTHLY_LOSS,
-        Reason::DRAWDOWN,
-        Reason::CONSECUTIVE_LOSSES,
-        Reason::TRADES_PER_DAY,
-        Reason::GROSS_EXPOSURE,
-        Reason::OPEN_POSITIONS,
-        Reason::OPEN_ORDERS,
-    ];
-
-    /// Limit and value of the rules that fill up over time: what a warning at 80 % looks at.
-    pub fn usages(&self) -> [(Reason, Usage); Self::USAGE_RULES.len()] {
-        let (limits, totals) = (&self.limits, &self.totals);
-        Self::USAGE_RULES.map(|rule| {
-            let usage = match rule {
-                Reason::GROSS_EXPOSURE => Usage {
-                    limit_e9: limits.gross_exposure_max_e9,
-                    value_e9: totals.gross_e9,
-                },
-                Reason::OPEN_POSITIONS => Usage::of_count(limits.open_positions_max, totals.engaged),
-                Reason::OPEN_ORDERS => Usage::of_count(limits.open_orders_max, totals.open_orders),
-                breaker => self.usage(breaker),
-            };
-            (rule, usage)
-        })
     }
 
     /// The order that a replace names, if it is known.
@@ -392,12 +323,9 @@ impl Gate {
     /// Applies a record of `executions`; `ts_ns` is the time in its header.
     pub fn apply_execution(&mut self, record: AnyRecord<'_>, ts_ns: i64) {
         match record {
-            AnyRecord::OrderEvent(event) => {
-                let applied = self.orders.apply_event(event);
-                self.recount_order(applied.index);
-            }
+            AnyRecord::OrderEvent(event) => self.apply_event(event, ts_ns),
             AnyRecord::Fill(fill) => self.apply_fill(fill),
-            AnyRecord::AccountSnapshot(snapshot) => self.counters.apply_account(snapshot),
+            AnyRecord::AccountSnapshot(snapshot) => self.counters.apply_account(snapshot, &self.limits),
             AnyRecord::PositionSnapshot(snapshot) => {
                 self.positions.apply(record);
                 self.refresh_position(snapshot.symbol);
@@ -410,6 +338,18 @@ impl Gate {
             }
             _ => {}
         }
+    }
+
+    fn apply_event(&mut self, event: &OrderEvent, ts_ns: i64) {
+        let applied = self.orders.apply_event(event);
+        self.ensure_reserved(applied.index);
+        let order = self.orders.at(applied.index);
+        let is_rejection = order.status() == OrderStatus::REJECTED;
+        let is_answer = order.is_approved && (is_rejection || order.is_at_venue());
+        if is_answer && !core::mem::replace(&mut self.reserved[applied.index].is_answered, true) {
+            self.counters.rejects.count(is_rejection, ts_ns, &self.limits);
+        }
+        self.recount_order(applied.index);
     }
 
     fn apply_fill(&mut self, fill: &Fill) {
@@ -449,13 +389,6 @@ impl Gate {
         }
     }
 
-    /// An operator clears breakers and counters.
-    fn reset(&mut self) {
-        self.is_halted_by_operator = false;
-        self.tripped = [None; BREAKERS.len()];
-        self.counters.reset();
-    }
-
     /// Takes the kill latch as it stands; clearing it also clears the breakers, as a named operator did it.
     pub fn set_latch(&mut self, is_set: bool) {
         if self.is_latched && !is_set {
@@ -467,79 +400,5 @@ impl Gate {
     /// Takes whether the running execution-engine has reconciled.
     pub fn set_reconciled(&mut self, is_reconciled: bool) {
         self.is_reconciled = is_reconciled;
-    }
-
-    /// Whether [`Gate::advance`] would change anything at this time.
-    pub fn is_due(&self, clock: Clock) -> bool {
-        let day = self.calendar.day_of(clock.session_ns);
-        day.day > self.counters.day.day
-            || BREAKERS.iter().zip(&self.tripped).any(|(rule, tripped)| match tripped {
-                Some(tripped) => tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns,
-                None => self.usage(*rule).is_exceeded(),
-            })
-    }
-
-    /// Begins a new session day, ends cool-downs and trips breakers; gives each breaker that tripped.
-    pub fn advance(&mut self, clock: Clock, mut on_trip: impl FnMut(BreakerTripped)) {
-        self.roll(self.calendar.day_of(clock.session_ns));
-        self.end_cool_downs(clock.now_ns);
-        for (index, &rule) in BREAKERS.iter().enumerate() {
-            let usage = self.usage(rule);
-            if self.tripped[index].is_some() || !usage.is_exceeded() {
-                continue;
-            }
-            let (limit_e9, value_e9) = (usage.limit_e9, usage.value_e9);
-            let is_operators = self.limits.is_resumed_by_operator;
-            let clears_ns = if is_operators {
-                0
-            } else {
-                clock.now_ns + self.limits.cool_down_ns
-            };
-            let tripped = BreakerTripped {
-                limit_e9,
-                value_e9,
-                clears_ns,
-                rule,
-                ..BreakerTripped::default()
-            };
-            self.restore_trip(&tripped);
-            on_trip(tripped);
-        }
-    }
-
-    /// Begins a session day.
-    pub(crate) fn roll(&mut self, day: SessionDay) {
-        self.counters.roll(day);
-    }
-
-    /// The session day that the counters are for.
-    pub fn session_day(&self) -> i64 {
-        self.counters.day.day
-    }
-
-    /// Breakers that are tripped now.
-    pub fn tripped_count(&self) -> usize {
-        self.tripped.iter().flatten().count()
-    }
-
-    /// Clears the breakers whose cool-down is over.
-    pub(crate) fn end_cool_downs(&mut self, now_ns: i64) {
-        for (index, &rule) in BREAKERS.iter().enumerate() {
-            if self.tripped[index].is_some_and(|tripped| tripped.clears_ns != 0 && tripped.clears_ns <= now_ns) {
-                self.tripped[index] = None;
-                self.counters.reset_one(rule);
-            }
-        }
-    }
-
-    /// Takes a trip as it stands in our own journal.
-    pub(crate) fn restore_trip(&mut self, tripped: &BreakerTripped) {
-        if let Some(index) = BREAKERS.iter().position(|rule| *rule == tripped.rule) {
-            let usage = (tripped.limit_e9, tripped.value_e9);
-            self.tripped[index] = Some(Tripped {
-                usage,
-                clears_ns: tripped.clears_ns,
-            });
-        }
     }
 }

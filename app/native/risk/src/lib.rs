@@ -3,12 +3,15 @@
 //! The gate is deterministic: time is an argument, everything else comes from records. Reductions and cancels always
 //! pass; entries pass every rule with everything pending, approved or unknown counted as if it filled.
 
+mod breakers;
 mod calendar;
 mod counters;
 mod gate;
 mod judge;
 mod limits;
+mod mid_window;
 mod proposal;
+mod rejects;
 mod replay;
 mod reservations;
 mod risk_loop;

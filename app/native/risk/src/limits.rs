@@ -24,6 +24,16 @@ macro_rules! for_each_limit {
             price_max_e9 = 10_000_000 * E9;
             /// Greatest distance of a price from the mid, as a fraction of the mid.
             price_collar_e9 = 10 * PERCENT_E9;
+            /// Distance from the mid at which a market order that reduces becomes a limit order.
+            reduction_collar_e9 = 20 * PERCENT_E9;
+            /// Greatest change of the mid within the drift window, as a fraction.
+            price_drift_max_e9 = 10 * PERCENT_E9;
+            /// The drift window.
+            price_drift_window_ns = 3_600 * SECOND_NS;
+            /// Greatest quantity of one order as a fraction of the average daily volume.
+            average_volume_max_e9 = 10 * PERCENT_E9;
+            /// Greatest difference of a declared notional from quantity times price, as a fraction.
+            notional_mismatch_max_e9 = 5 * PERCENT_E9;
             /// Greatest age of the quote that an entry relies on.
             quote_age_max_ns = 60 * SECOND_NS;
             /// Greatest spread, as a fraction of the mid.
@@ -62,6 +72,10 @@ macro_rules! for_each_limit {
             repeat_entries_max = 1_000;
             /// The repeat window.
             repeat_window_ns = 3_600 * SECOND_NS;
+            /// Most equal entries within the repeat window; one more switches the strategy off.
+            repeat_identical_max = 100;
+            /// Most orders to close one position without its end; one more switches the strategy off.
+            repeat_liquidations_max = 100;
             /// Greatest loss of one trade if its stop is reached, USD.
             trade_loss_max_e9 = 1_000_000 * E9;
             /// Stop distance assumed for an entry that brings no stop, as a fraction of its price.
@@ -72,6 +86,10 @@ macro_rules! for_each_limit {
             stop_loss_max_e9 = 50 * PERCENT_E9;
             /// Loss in a session that trips the breaker, USD.
             daily_loss_max_e9 = 10_000_000 * E9;
+            /// Loss in a session that trips the breaker, as a fraction of the equity it began with.
+            daily_loss_share_max_e9 = 10 * PERCENT_E9;
+            /// Loss in a session that sets the kill latch, as a fraction of the equity it began with.
+            daily_loss_kill_max_e9 = 20 * PERCENT_E9;
             /// Loss in a week, USD.
             weekly_loss_max_e9 = 50_000_000 * E9;
             /// Loss in a month, USD.
@@ -80,6 +98,12 @@ macro_rules! for_each_limit {
             drawdown_max_e9 = 50 * PERCENT_E9;
             /// Losing round trips in a row.
             consecutive_losses_max = 1_000;
+            /// Orders in a row that the venue rejected.
+            rejects_in_a_row_max = 100;
+            /// Rejected orders among the answered ones of a minute, as a fraction.
+            reject_rate_max_e9 = 90 * PERCENT_E9;
+            /// Answers within a minute before their rate counts.
+            reject_sample_min = 100;
             /// Orders filled in a session.
             trades_per_day_max = 1_000_000;
             /// How long a tripped breaker stays when it may clear itself.
@@ -160,6 +184,12 @@ impl RiskLimits {
                 "stop_loss_max_e9",
                 self.stop_loss_max_e9,
                 self.stop_loss_default_e9,
+                i64::MAX,
+            ),
+            (
+                "daily_loss_kill_max_e9",
+                self.daily_loss_kill_max_e9,
+                self.daily_loss_share_max_e9,
                 i64::MAX,
             ),
             (

@@ -102,6 +102,11 @@ impl Proposal {
     }
 }
 
+/// The venue's price increment for equities: a cent from one dollar on, a hundredth of it below.
+pub(crate) fn increment_e9(price_e9: i64) -> i64 {
+    if price_e9 >= E9 { E9 / 100 } else { E9 / 10_000 }
+}
+
 /// The highest price an order may trade or count at.
 pub(crate) fn worst_price_e9(limit_price_e9: i64, stop_price_e9: i64, mark_price_e9: i64, limits: &RiskLimits) -> i64 {
     if limit_price_e9 > 0 {

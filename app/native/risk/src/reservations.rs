@@ -38,6 +38,8 @@ pub(crate) struct Reserved {
     is_open: bool,
     is_unfilled_entry: bool,
     pub(crate) has_fill: bool,
+    /// The venue took or rejected it; counted once.
+    pub(crate) is_answered: bool,
     quantity_e9: i64,
     pub(crate) notional_e9: i64,
     price_e9: i64,

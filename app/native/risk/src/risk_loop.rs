@@ -4,7 +4,7 @@ use crate::gate::Gate;
 use crate::judge::{External, Judge, Pending, Sink};
 use crate::stats::Stats;
 use holdfast_journal::{Error, KillLatch, Reader, Result, Writer, wait};
-use holdfast_records::{AnyRecord, Cause, Consumed, Header, Record};
+use holdfast_records::{AnyRecord, Cause, Consumed, Header, Reason, Record};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +15,8 @@ const MARKET_RECORDS_AT_START: u64 = 200_000;
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 /// Longest sleep while market data flows: an intent must not wait for a long backlog of quotes.
 const SLEEP_MAX_IN_FLOW: Duration = Duration::from_millis(2);
+/// Who sets the kill latch when the loss of a day does.
+const OWN_NAME: &str = "risk-manager";
 /// Turns between two publications of usages and lag while records keep coming.
 const TURNS_PER_REPORT: u32 = 256;
 
@@ -253,6 +255,7 @@ impl RiskLoop {
         journal.put(&self.consumed, cause)?;
         let begin_ns = clock.monotonic_ns();
         let tripped_before = self.judge.gate.tripped_count();
+        let was_killed = self.judge.gate.is_killed_by_loss();
         let decision = self.judge.step(external, now_ns, &note, pending, &mut journal)?;
         let check_ns = clock.monotonic_ns() - begin_ns;
         self.stats
@@ -260,9 +263,19 @@ impl RiskLoop {
         if let Some(decision) = decision {
             self.stats.count(&decision, check_ns);
         }
+        if !was_killed && self.judge.gate.is_killed_by_loss() {
+            self.kill(now_ns)?;
+        }
         let (state, rule) = self.judge.gate.trading_state();
         self.stats.set_state(state, rule);
         Ok(())
+    }
+
+    /// Sets the kill latch for the daily loss: it outlives this process, and only an operator with a reason clears it.
+    fn kill(&self, now_ns: i64) -> Result<()> {
+        let usage = self.judge.gate.usage(Reason::DAILY_LOSS_KILL);
+        let reason = format!("daily loss_e9={} beyond limit_e9={}", usage.value_e9, usage.limit_e9);
+        self.latch.trip(OWN_NAME, &reason, now_ns).map(|_| ())
     }
 
     /// Who changed the latch and why, for the record that reports it.

@@ -2,7 +2,7 @@
 
 use crate::counters::Usage;
 use crate::gate::{Clock, Gate};
-use crate::proposal::{Proposal, invalid_value};
+use crate::proposal::{Proposal, increment_e9, invalid_value};
 use crate::symbol::SymbolState;
 use holdfast_orders::Order;
 use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TradingStateCode, notional_e9};
@@ -52,12 +52,15 @@ entries {
     STATE_HALTED => |q| { (q.gate.state() == TradingStateCode::HALTED).then_some(Usage::default()) },
     NOT_RECONCILED => |q| { (!q.gate.is_reconciled()).then_some(Usage::default()) },
     ACCOUNT_BLOCKED => |q| { q.gate.counters.account.is_trading_blocked.then_some(Usage::default()) },
+    DAILY_LOSS_KILL => |q| q.breaker(Reason::DAILY_LOSS_KILL),
     DAILY_LOSS => |q| q.breaker(Reason::DAILY_LOSS),
     WEEKLY_LOSS => |q| q.breaker(Reason::WEEKLY_LOSS),
     MONTHLY_LOSS => |q| q.breaker(Reason::MONTHLY_LOSS),
     DRAWDOWN => |q| q.breaker(Reason::DRAWDOWN),
     CONSECUTIVE_LOSSES => |q| q.breaker(Reason::CONSECUTIVE_LOSSES),
     TRADES_PER_DAY => trades_per_day,
+    REJECTS_IN_A_ROW => |q| q.breaker(Reason::REJECTS_IN_A_ROW),
+    REJECT_RATE => |q| q.breaker(Reason::REJECT_RATE),
     STATE_REDUCING => |q| { (q.gate.state() == TradingStateCode::REDUCING).then_some(Usage::default()) },
     STRATEGY_DISABLED => |q| { q.gate.is_disabled(q.intent.strategy).then_some(Usage::default()) },
     SYMBOL_UNKNOWN => |q| { (!q.state.is_configured).then_some(Usage::default()) },
@@ -71,8 +74,10 @@ entries {
     QUOTE_LOCKED => quote_locked,
     QUOTE_WIDE => quote_wide,
     QUOTE_JUMPED => quote_jumped,
+    PRICE_DRIFT => price_drift,
     PRICE_RANGE => price_range,
     PRICE_COLLAR => price_collar,
+    PRICE_INCREMENT => price_increment,
     SHORT_DISALLOWED => short_disallowed,
     ORDER_QUANTITY => |q| { beyond(q.gate.limits.order_quantity_max_e9, q.proposal.quantity_e9) },
     ORDER_NOTIONAL => |q| { beyond(q.gate.limits.order_notional_max_e9, q.proposal.notional_e9) },
@@ -218,7 +223,7 @@ fn notional_mismatch(q: &Question<'_>) -> Option<Usage> {
     distance(
         q.intent.notional_e9,
         notional_e9(own_price_e9, q.proposal.ordered_quantity_e9),
-        E9 / 100,
+        q.gate.limits.notional_mismatch_max_e9,
     )
 }
 
@@ -295,6 +300,27 @@ fn quote_jumped(q: &Question<'_>) -> Option<Usage> {
         limit_e9: q.gate.limits.quote_jump_max_e9,
         value_e9: q.state.jump_e9,
     })
+}
+
+/// The market may have moved only so far within the window, whichever way.
+fn price_drift(q: &Question<'_>) -> Option<Usage> {
+    let limits = &q.gate.limits;
+    let (low_e9, high_e9) = q.state.mids.range_e9(q.clock.now_ns, limits.price_drift_window_ns)?;
+    let mid_e9 = q.state.mid_price_e9();
+    distance(mid_e9, low_e9, limits.price_drift_max_e9).or_else(|| distance(mid_e9, high_e9, limits.price_drift_max_e9))
+}
+
+/// A price between two increments of the venue is nobody's price.
+fn price_increment(q: &Question<'_>) -> Option<Usage> {
+    if q.state.is_crypto {
+        return None;
+    }
+    [q.proposal.limit_price_e9, q.proposal.stop_price_e9]
+        .into_iter()
+        .find_map(|value_e9| {
+            let limit_e9 = increment_e9(value_e9);
+            (value_e9 % limit_e9 != 0).then_some(Usage { limit_e9, value_e9 })
+        })
 }
 
 fn price_range(q: &Question<'_>) -> Option<Usage> {

@@ -1,6 +1,7 @@
 //! What the gate knows of each symbol: quote, position, open orders.
 
 use crate::limits::RiskLimits;
+use crate::mid_window::MidWindow;
 use crate::proposal::worst_price_e9;
 use core::hash::{Hash, Hasher};
 use holdfast_orders::{Digest, Position};
@@ -21,6 +22,7 @@ pub(crate) struct SymbolState {
     pub(crate) locked_since_ns: i64,
     pub(crate) jumped_ns: i64,
     pub(crate) jump_e9: i64,
+    pub(crate) mids: MidWindow,
     pub(crate) has_gap: bool,
     pub(crate) is_halted: bool,
     pub(crate) luld_up_e9: i64,
@@ -154,7 +156,9 @@ impl SymbolState {
         } else if self.locked_since_ns == 0 {
             self.locked_since_ns = recv_ns;
         }
-        let change_e9 = (self.mid_price_e9() - before_e9).abs();
+        let mid_e9 = self.mid_price_e9();
+        self.mids.push(mid_e9, before_e9, recv_ns, limits.price_drift_window_ns);
+        let change_e9 = (mid_e9 - before_e9).abs();
         let is_jump = before_e9 > 0
             && self.has_quote()
             && i128::from(change_e9) * i128::from(E9) > i128::from(before_e9) * i128::from(limits.quote_jump_max_e9);
@@ -198,6 +202,7 @@ impl SymbolState {
     pub(crate) fn forget_market(&mut self) {
         (self.bid_price_e9, self.ask_price_e9, self.quote_ns) = (0, 0, 0);
         (self.locked_since_ns, self.jumped_ns, self.jump_e9) = (0, 0, 0);
+        self.mids = MidWindow::default();
         (self.has_gap, self.is_halted) = (false, false);
         (self.luld_up_e9, self.luld_down_e9) = (0, 0);
     }

@@ -49,6 +49,7 @@ fn a_jump_of_the_quote_stops_entries_for_its_hold() {
     let mut gate = gate(RiskLimits {
         quote_jump_max_e9: E9 / 10,
         quote_jump_hold_ns: E9,
+        price_drift_window_ns: 1,
         ..limits()
     });
     gate.apply_market(any(&quote(100_000, 100_000)), NOW_NS);

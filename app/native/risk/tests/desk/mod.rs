@@ -20,6 +20,7 @@ pub fn limits() -> RiskLimits {
         stop_loss_min_e9: 1,
         stop_loss_default_e9: 1,
         duplicate_window_ns: 1,
+        notional_mismatch_max_e9: E9 / 100,
         ..RiskLimits::loosest()
     }
 }
