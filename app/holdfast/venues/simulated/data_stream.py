@@ -5,17 +5,17 @@ Source: Alpaca, "Websocket Stream" and "Real-time Stock Data" of the market-data
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from holdfast._native import Bar, BookDelta, Quote, Trade, encode_frame
+from holdfast._native import Bar, BookDelta, Quote, StatusCode, Trade, TradingStatus, encode_frame
 from holdfast.venues.simulated.accounts import Credentials, wants_msgpack
+from holdfast.venues.simulated.faults.market import Malformed, Published, PublishedRecord
+from holdfast.venues.simulated.faults.streams import Message, StreamFaults
 from holdfast.venues.simulated.ledger import LedgerWriter
 from holdfast.venues.simulated.wire import Request, Socket
-
-PublishedRecord = Quote | Trade | BookDelta | Bar
 
 AUTH_TIMEOUT_S = 10.0
 UNREAD_BYTES_MAX = 8 * 1024 * 1024
@@ -74,6 +74,8 @@ class DataStream:
     def on_open(self) -> None:
         """Greet; a second client of one endpoint is turned away."""
         self.send([{"T": "success", "msg": "connected"}])
+        if not self._hub.faults.join(self):
+            return
         if not self._hub.take_place(self):
             self.fail(406)
         elif self._hub.credentials.admit(self._request):
@@ -162,6 +164,28 @@ def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _channel(record: Published) -> str:
+    whole = record.record if isinstance(record, Malformed) else record
+    if isinstance(whole, TradingStatus):
+        return "lulds" if whole.status is StatusCode.LULD_BAND else "statuses"
+    return CHANNEL_OF[type(whole)]
+
+
+def _frames(records: Sequence[Published], encoding: str) -> Iterator[bytes]:
+    """Yield one frame for all records, cut where one is malformed."""
+    together: list[PublishedRecord] = []
+    for record in records:
+        if not isinstance(record, Malformed):
+            together.append(record)
+            continue
+        if together:
+            yield encode_frame(together, encoding)
+            together = []
+        yield record.encode(encoding)
+    if together:
+        yield encode_frame(together, encoding)
+
+
 class DataHub:
     """Every client of the market-data streams, at most one an endpoint.
 
@@ -172,18 +196,20 @@ class DataHub:
         self,
         credentials: Credentials,
         ledger: LedgerWriter,
+        faults: StreamFaults,
         *,
         symbols: Sequence[str],
         symbols_max: int,
         snapshot: Callable[[str], list[BookDelta]],
     ) -> None:
         self.credentials = credentials
+        self.faults = faults
         self._ledger = ledger
         self._symbols = tuple(symbols)
         self._symbols_max = symbols_max
         self._snapshot = snapshot
         self._clients: list[DataStream] = []
-        self.sent = dict.fromkeys(("quotes", "trades", "bars", "orderbooks"), 0)
+        self.sent = dict.fromkeys(("quotes", "trades", "bars", "orderbooks", "statuses", "lulds"), 0)
         self.changed = asyncio.Event()
 
     def join(self, request: Request, socket: Socket) -> DataStream:
@@ -202,6 +228,7 @@ class DataHub:
         """Forget a client."""
         if client in self._clients:
             self._clients.remove(client)
+        self.faults.leave(client)
         self._ledger.write("stream_closed", stream=client.path)
 
     def is_over_limit(self, subscriptions: dict[str, list[str]]) -> bool:
@@ -223,7 +250,7 @@ class DataHub:
         """Send whole order books to who has just asked for them, and wake who waits for a reader."""
         for channel, symbol in sorted(client.wanted):
             if channel == "orderbooks" and (deltas := self._snapshot(symbol)):
-                self._send(client, list(deltas))
+                self._send(client, deltas)
         self.changed.set()
 
     @property
@@ -231,25 +258,25 @@ class DataHub:
         """Whether somebody takes both quotes and trades."""
         return any({"quotes", "trades"} <= {channel for channel, _ in client.wanted} for client in self._clients)
 
-    def publish(self, records: Sequence[PublishedRecord]) -> None:
+    def publish(self, records: Sequence[Published]) -> None:
         """Send records to everyone who subscribed to them, in one frame a client."""
         best = dict.fromkeys(self.sent, 0)
         for client in self._clients:
             wanted = client.wanted
             if not wanted or not client.socket.is_open:
                 continue
-            chosen = [record for record in records if (CHANNEL_OF[type(record)], record.symbol) in wanted]
+            chosen = [record for record in records if (_channel(record), record.symbol) in wanted]
             if chosen:
                 self._send(client, chosen)
-                counts = Counter(map(type, chosen))
-                for kind, count in counts.items():
-                    best[CHANNEL_OF[kind]] = max(best[CHANNEL_OF[kind]], count)
+                for channel, count in Counter(map(_channel, chosen)).items():
+                    best[channel] = max(best[channel], count)
         for channel, count in best.items():
             self.sent[channel] += count
 
-    def _send(self, client: DataStream, records: list[PublishedRecord]) -> None:
+    def _send(self, client: DataStream, records: Sequence[Published]) -> None:
         encoding = "msgpack" if client.is_msgpack else "json"
-        client.socket.send(encode_frame(records, encoding), is_binary=client.is_msgpack)
+        for frame in _frames(records, encoding):
+            self.faults.deliver(client.socket, Message(data=frame, is_binary=client.is_msgpack))
 
     def cut_slow_clients(self) -> None:
         """Turn away who does not keep up with the market."""

@@ -11,6 +11,12 @@ E9 = 1_000_000_000
 OPEN = frozenset({"new", "accepted", "partially_filled"})
 
 
+def latest_quote(history: MarketHistory, symbol: str) -> Quote | None:
+    """Return the last quote published of a symbol."""
+    page, _ = history.page("quotes", symbol, start_ns=0, end_ns=2**62, from_seq=None, count_max=1, is_descending=True)
+    return next((record for record in page if isinstance(record, Quote)), None)
+
+
 class PartialFills:
     """Shows the engine, and nobody else, a quote that takes half of what is open of an order."""
 
@@ -32,10 +38,8 @@ class PartialFills:
         assert quote is not None, venue_order_id
         self._engine.on_records([quote])
         self._settle()
-        latest, _ = self._history.page(
-            "quotes", quote.symbol, start_ns=0, end_ns=2**62, from_seq=None, count_max=1, is_descending=True
-        )
-        self._engine.on_records(latest)
+        latest = latest_quote(self._history, quote.symbol)
+        self._engine.on_records([] if latest is None else [latest])
 
     def _quote(self, venue_order_id: str) -> Quote | None:
         found = self._engine.order(venue_order_id, is_nested=False)

@@ -9,10 +9,12 @@ import msgspec
 
 from holdfast._native import VenueEvent
 from holdfast.venues.simulated.accounts import Credentials, wants_msgpack
+from holdfast.venues.simulated.faults.streams import Message, StreamFaults
 from holdfast.venues.simulated.ledger import LedgerWriter
 from holdfast.venues.simulated.wire import Request, Socket
 
 CHANNEL = "trade_updates"
+ERRORS = {406: "connection limit exceeded"}
 
 
 class TradeUpdateStream:
@@ -27,6 +29,7 @@ class TradeUpdateStream:
 
     def on_open(self) -> None:
         """Wait for the client to speak first."""
+        self._hub.faults.join(self)
 
     def on_message(self, data: bytes) -> None:
         """Take authenticate, auth or listen; what is no such message is answered and ignored."""
@@ -47,6 +50,11 @@ class TradeUpdateStream:
     def on_close(self) -> None:
         """Stop sending to it."""
         self._hub.leave(self)
+
+    def fail(self, code: int) -> None:
+        """Send an error and close."""
+        self.send({"stream": "error", "data": {"code": code, "error": ERRORS[code]}})
+        self.socket.close(1008, ERRORS[code])
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message in a binary frame."""
@@ -75,8 +83,9 @@ class TradeUpdateStream:
 class TradeUpdateHub:
     """Every client of the stream."""
 
-    def __init__(self, credentials: Credentials, ledger: LedgerWriter) -> None:
+    def __init__(self, credentials: Credentials, ledger: LedgerWriter, faults: StreamFaults) -> None:
         self.credentials = credentials
+        self.faults = faults
         self._ledger = ledger
         self._clients: list[TradeUpdateStream] = []
 
@@ -90,6 +99,7 @@ class TradeUpdateHub:
     def leave(self, client: TradeUpdateStream) -> None:
         """Forget a client."""
         self._clients.remove(client)
+        self.faults.leave(client)
         self._ledger.write("stream_closed", stream=CHANNEL)
 
     def publish(self, event: VenueEvent) -> None:
@@ -99,7 +109,7 @@ class TradeUpdateHub:
         for client in self._clients:
             if client.is_listening and client.socket.is_open:
                 data = msgspec.msgpack.encode(msgspec.json.decode(text)) if client.is_msgpack else text
-                client.socket.send(data, is_binary=True)
-                count += 1
+                message = Message(data=data, is_binary=True, event=event.name, order_id=event.venue_order_id)
+                count += self.faults.deliver(client.socket, message)
         if event.execution_id:
             self._ledger.write("fill_sent", execution_id=event.execution_id, clients=count)

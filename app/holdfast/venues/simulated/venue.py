@@ -4,17 +4,17 @@ import asyncio
 from pathlib import Path
 
 from holdfast import clock
-from holdfast._native import Bar, MarketHistory, MatchingEngine
+from holdfast._native import Bar, MarketHistory, MatchingEngine, Quote, TradingStatus
 from holdfast.venues.simulated import market_days
 from holdfast.venues.simulated.accounts import Credentials, RateLimit
 from holdfast.venues.simulated.answers import Refused, refuse
 from holdfast.venues.simulated.books import Books
 from holdfast.venues.simulated.data_rest import DataRest
-from holdfast.venues.simulated.data_stream import CRYPTO_PATH, STOCK_PATHS, DataHub, PublishedRecord
+from holdfast.venues.simulated.data_stream import CRYPTO_PATH, STOCK_PATHS, DataHub
 from holdfast.venues.simulated.faults import Faults, FaultScript
 from holdfast.venues.simulated.ledger import LedgerWriter
 from holdfast.venues.simulated.operator_rest import OperatorRest
-from holdfast.venues.simulated.partial_fill import PartialFills
+from holdfast.venues.simulated.partial_fill import PartialFills, latest_quote
 from holdfast.venues.simulated.session_clock import SessionClock
 from holdfast.venues.simulated.settings import E9, SimulatedVenueSettings
 from holdfast.venues.simulated.sources import MarketRecord, SyntheticSource, open_source
@@ -62,16 +62,18 @@ class SimulatedVenue:
         )
         credentials = Credentials(settings.key_id, settings.secret_key)
         self._credentials = credentials
-        self._history = MarketHistory(HISTORY_RECORDS_MAX)
+        self.history = MarketHistory(HISTORY_RECORDS_MAX)
         self._books = Books()
-        self.faults = Faults(self._ledger, fills=PartialFills(self.engine, self._history, self.now_ns, self.settle))
+        self.fills = PartialFills(self.engine, self.history, self.now_ns, self.settle)
+        self.faults = Faults(self._ledger, fills=self.fills, market=self)
         self._operator = OperatorRest(self)
         self._trading = TradingRest(self, source.symbols)
-        self._data = DataRest(self._history, self._books, self.now_ns, source.symbols)
-        self._trade_updates = TradeUpdateHub(credentials, self._ledger)
+        self._data = DataRest(self.history, self._books, self.now_ns, source.symbols)
+        self._trade_updates = TradeUpdateHub(credentials, self._ledger, self.faults.order_stream)
         self._hub = DataHub(
             credentials,
             self._ledger,
+            self.faults.data_stream,
             symbols=source.symbols,
             symbols_max=settings.symbols_max,
             snapshot=self._books.snapshot,
@@ -229,6 +231,24 @@ class SimulatedVenue:
         self.engine.advance(max(due_ns, self.now_ns()))
         self.settle()
 
+    def symbols(self) -> tuple[str, ...]:
+        """Return every symbol."""
+        return self._source.symbols
+
+    def latest_quote(self, symbol: str) -> Quote | None:
+        """Return the last quote published."""
+        return latest_quote(self.history, symbol)
+
+    def announce(self, statuses: list[TradingStatus]) -> None:
+        """Publish trading statuses."""
+        self._hub.publish(statuses)
+
+    def match(self, quotes: list[Quote]) -> None:
+        """Show quotes to the engine alone."""
+        self.engine.advance(self.now_ns())
+        self.engine.on_records(quotes)
+        self.settle()
+
     def pause(self) -> None:
         """Publish nothing more: what was sent until now can be compared. Orders go on."""
         self._going.clear()
@@ -285,8 +305,9 @@ class SimulatedVenue:
 
     def _publish(self, records: list[MarketRecord]) -> None:
         self._clock.reach(records[-1].ts_event_ns)
+        records = self.faults.market.source(records)
         self.engine.on_records(records)
-        self._hub.publish([*records, *self._absorb(records)])
+        self._hub.publish(self.faults.market.wire([*records, *self._absorb(records)]))
         self.settle()
         now_ns = clock.monotonic_ns()
         if now_ns - self._market_logged_ns > LEDGER_MARKET_INTERVAL_NS:
@@ -295,7 +316,7 @@ class SimulatedVenue:
 
     def _absorb(self, records: list[MarketRecord]) -> list[Bar]:
         self._books.on_records(records)
-        return self._history.on_records(records)
+        return self.history.on_records(records)
 
     def _sent(self) -> dict[str, int]:
         return {f"{channel}_sent": count for channel, count in self._hub.sent.items()}
@@ -303,7 +324,7 @@ class SimulatedVenue:
     def _end_session(self) -> None:
         """Close the market: the last bars go out, day orders end, the venue stays up."""
         end_ns = self._source.end_ns
-        bars: list[PublishedRecord] = [*self._history.advance(end_ns)]
+        bars = self.history.advance(end_ns)
         if bars:
             self._hub.publish(bars)
         self.is_done = True

@@ -112,10 +112,11 @@ class Socket:
         self._connection = connection
         self._transport = transport
         self.is_open = True
+        self._is_frozen = False
 
     def send(self, data: bytes, *, is_binary: bool) -> None:
-        """Send one message; nothing happens on a closed socket."""
-        if not self.is_open:
+        """Send one message; nothing happens on a closed or frozen socket."""
+        if not self.is_open or self._is_frozen:
             return
         frame = Frame(Opcode.BINARY if is_binary else Opcode.TEXT, data)
         self._transport.write(frame.serialize(mask=False))
@@ -131,9 +132,14 @@ class Socket:
         """Return when the client has taken most of what was sent, or is gone."""
         await self._connection.writable.wait()
 
+    def freeze(self) -> None:
+        """Send and hear nothing any more, pings included, as if the network were cut: the connection stays open."""
+        self._is_frozen = True
+        self._connection.is_deaf = True
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close politely."""
-        if self.is_open:
+        if self.is_open and not self._is_frozen:
             self._connection.close_socket(code, reason)
 
     def abort(self) -> None:
@@ -156,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._stream: Stream | None = None
         self._socket: Socket | None = None
         self._message = bytearray()
+        self.is_deaf = False
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -185,6 +192,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Asyncio's callback."""
+        if self.is_deaf:
+            return
         if self._frames is not None:
             self._receive_frames(data)
             return

@@ -26,7 +26,7 @@ class Entry:
     dice: random.Random
     seen: int = 0
     injected: int = 0
-    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict, repr=False)
 
 
 class FaultBook:
@@ -66,8 +66,8 @@ class FaultBook:
             return
         self.is_healed = True
         for entry in self.entries:
-            if entry.timer is not None:
-                entry.timer.cancel()
+            for timer in entry.timers.values():
+                timer.cancel()
         self._ledger.write("faults_healed", injected=dict(self.injected))
         self._ledger.flush()
 
@@ -78,7 +78,9 @@ class FaultBook:
     def strikes(self, entry: Entry, **facts: object) -> bool:
         """Decide about one chance; a fault that strikes is in the ledger before anyone can see it."""
         fault = entry.fault
-        if self.is_healed or not fault.from_s <= self.now_s < fault.until_s:
+        # A timed fault begins by its timer, which may be a little early.
+        from_s = fault.from_s if isinstance(fault, Chance) else 0.0
+        if self.is_healed or not from_s <= self.now_s < fault.until_s:
             return False
         entry.seen += 1
         if isinstance(fault, Chance) and entry.seen <= fault.skip:
@@ -97,9 +99,9 @@ class FaultBook:
         self._ledger.write("fault", fault=entry.label, key=entry.key, name=entry.fault.name, **facts)
         self._ledger.flush()
 
-    def later(self, entry: Entry, delay_s: float, call: Callable[[], None]) -> None:
-        """Call once after a delay unless the script ends before."""
-        entry.timer = asyncio.get_running_loop().call_later(delay_s, call)
+    def later(self, entry: Entry, name: str, delay_s: float, call: Callable[[], None]) -> None:
+        """Call once after a delay unless the script ends before; an entry has one timer of each name."""
+        entry.timers[name] = asyncio.get_running_loop().call_later(delay_s, call)
 
     def status(self) -> dict[str, object]:
         """Return what is loaded and how often each fault struck."""

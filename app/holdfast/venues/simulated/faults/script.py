@@ -108,7 +108,7 @@ class MessageFault(Chance):
     a duplicated one come; how long at most messages are held for permuting, and a fill for its order's cancel.
     """
 
-    effect: Literal["drop", "duplicate", "delay", "permute", "fill_after_cancel", "text_frame", "garbage"]
+    effect: Literal["drop", "duplicate", "delay", "permute", "fill_after_cancel", "other_frame", "garbage"]
     events: tuple[Annotated[str, Field(pattern=r"^[a-z_]+$")], ...] = ()
     delay_s: Range = (0.5, 0.5)
     batch: int = Field(default=4, ge=2, le=100)
