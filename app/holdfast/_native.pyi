@@ -1058,7 +1058,7 @@ class KillLatch:
     def trip(self, operator: str, reason: str, now_ns: int) -> bool:
         """Stop entries now; False when they were stopped already."""
     def reset(self, operator: str, reason: str, now_ns: int) -> bool:
-        """Let entries go on; False when the latch was clear or was set again meanwhile.
+        """Let entries go on with a new clear generation; False when the latch changed meanwhile.
 
         Raises: ValueError without an operator or a reason.
         """

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from execution_desk import E9, Desk, desk_of, engine_of, settings_for
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
-from holdfast._native import IntentAction, OrderClass, OrderType, Side
+from holdfast._native import IntentAction, OrderClass, OrderType, Side, TimeInForce
 from holdfast.cli.reconcile import compare
 from holdfast.journals import open_latch
 from holdfast.settings import Settings
@@ -22,12 +23,16 @@ def running(start_venue: StartVenue) -> RunningVenue:
     return start_venue(speed=5, partial_fills=0)
 
 
+def settings_of(directory: Path, venue: RunningVenue) -> Settings:
+    (directory / "cert.pem").write_bytes(venue.ca_file.read_bytes())
+    plain = settings_for(directory, url=venue.url, stream_url=f"{venue.stream_url}/stream")
+    keys = {"alpaca_api_key": SecretStr(venue.key_id), "alpaca_api_secret": SecretStr(venue.secret_key)}
+    return plain.model_copy(update=keys | {"clock": plain.clock.model_copy(update={"session_time": "venue"})})
+
+
 @pytest.fixture
 def settings(tmp_path: Path, running: RunningVenue) -> Settings:
-    (tmp_path / "cert.pem").write_bytes(running.ca_file.read_bytes())
-    plain = settings_for(tmp_path, url=running.url, stream_url=f"{running.stream_url}/stream")
-    keys = {"alpaca_api_key": SecretStr(running.key_id), "alpaca_api_secret": SecretStr(running.secret_key)}
-    return plain.model_copy(update=keys | {"clock": plain.clock.model_copy(update={"session_time": "venue"})})
+    return settings_of(tmp_path, running)
 
 
 @pytest.fixture
@@ -101,3 +106,26 @@ async def test_a_restart_in_mid_flight_repeats_nothing(settings: Settings, desk:
     bodies = Counter(str(line["body"]) for line in requests(running, "POST"))
     assert max(bodies.values()) == 1
     assert len({fill.execution_id for fill in desk.fills()}) == len(desk.fills())
+
+
+@pytest.fixture
+def closing(start_venue: StartVenue) -> RunningVenue:
+    """A venue whose session ends in some two seconds."""
+    return start_venue(speed=20, partial_fills=0, start="2025-11-24T15:59:20-05:00")
+
+
+async def test_what_would_wait_for_the_next_session_is_canceled(tmp_path: Path, closing: RunningVenue) -> None:
+    settings = settings_of(tmp_path, closing)
+    async with desk_of(settings) as desk:
+        async with engine_of(settings):
+            bought = desk.decide(order_type=OrderType.MARKET, limit_price_e9=0)
+            await desk.until(lambda: desk.status(bought) == "filled" and desk.fills())
+            await desk.until(lambda: closing.ledger().session_end() is not None)
+            reduction: dict[str, Any] = {"side": Side.SELL, "is_reduction": 1, "quantity_e9": 5 * E9}
+            first = desk.decide(**reduction, limit_price_e9=desk.fills()[0].price_e9)
+            await desk.until(lambda: desk.status(first) == "canceled")
+            meant = desk.decide(**reduction, limit_price_e9=E9 * 10_000, time_in_force=TimeInForce.GTC)
+            last = desk.decide(**reduction, limit_price_e9=desk.fills()[0].price_e9)
+            await desk.until(lambda: desk.status(last) == "accepted")
+        orders = closing.ledger().orders()
+    assert [orders[order_id]["status"] for order_id in (first, last, meant)] == ["canceled", "canceled", "accepted"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from holdfast._native import Decision, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
 from holdfast.execution.gate import E9, Gate, flips
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -126,6 +126,31 @@ def test_an_old_decision_closes_the_gate(fields: dict[str, Any], rule: Reason) -
 )
 def test_what_is_meant_for_another_time_may_leave_while_closed(fields: dict[str, Any]) -> None:
     assert rule_of(gate_with(is_venue_open=False), **fields) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_closed"),
+    [
+        ({}, False),
+        ({"venue_close_ns": NOW_NS + 1}, False),
+        ({"venue_close_ns": NOW_NS}, True),
+        ({"is_venue_open": False}, True),
+        ({"is_venue_open": False, "venue_open_ns": NOW_NS + 1}, True),
+        ({"is_venue_open": False, "venue_open_ns": NOW_NS}, False),
+    ],
+)
+def test_a_reduction_leaves_only_while_it_cannot_queue(*, facts: dict[str, Any], is_closed: bool) -> None:
+    gate = gate_with(**facts)
+    reduction: dict[str, Any] = {"symbol": "IBM", "time_in_force": TimeInForce.DAY, "action": IntentAction.NEW}
+    closed = gate.queues(Decision(**reduction), NOW_NS)
+    assert (closed is not None and closed.rule is Reason.SESSION_CLOSED) == is_closed
+    for meant in (
+        {"symbol": "BTC/USD"},
+        {"is_extended_hours": 1},
+        {"time_in_force": TimeInForce.GTC},
+        {"action": IntentAction.REPLACE},
+    ):
+        assert gate.queues(Decision(**(reduction | meant)), NOW_NS) is None
 
 
 @pytest.mark.parametrize(

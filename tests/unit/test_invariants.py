@@ -53,6 +53,27 @@ def test_a_fill_that_the_venue_never_made_is_invented(day: Day) -> None:
     assert {"every_fill_exactly_once", "positions_match", "cash_matches"} <= found
 
 
+@pytest.mark.parametrize(
+    ("status", "time_in_force", "is_over", "is_found"),
+    [
+        ("accepted", "day", True, True),
+        ("accepted", "gtc", True, False),
+        ("expired", "day", True, False),
+        ("accepted", "day", False, False),
+    ],
+)
+def test_an_order_that_waits_for_the_next_session_is_seen(
+    *, day: Day, status: str, time_in_force: str, is_over: bool, is_found: bool
+) -> None:
+    order = {"id": "1", "client_order_id": "hf-1-1", "symbol": "IBM", "side": "sell", "status": status}
+    lines: list[dict[str, object]] = [
+        {"kind": "order", "data": {"event": "accepted", "order": order | {"time_in_force": time_in_force}}}
+    ]
+    if is_over:
+        lines.append({"kind": "session_end"})
+    assert ("no_order_queued_by_accident" in names(evidence_of(day, *lines))) == is_found
+
+
 def test_every_checker_has_a_name_of_its_own_and_a_number_of_the_contract() -> None:
     assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
     assert all(1 <= checker.invariant <= 20 for checker in CHECKERS)

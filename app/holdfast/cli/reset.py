@@ -26,14 +26,18 @@ def register(app: typer.Typer) -> None:
         name, why = operator_or_user(operator), required_reason(reason)
         latch = open_latch(load_settings(config, env=env))
         was_set = latch.is_set
-        if not was_set:
-            # Breakers clear with a new generation of the latch, and only a set latch can be reset.
-            latch.trip(name, why, clock.now_ns())
-        latch.reset(name, why, clock.now_ns())
+        has_changed = latch.reset(name, why, clock.now_ns())
         if is_json:
-            answer = {"is_set": latch.is_set, "was_set": was_set, "generation": latch.generation}
+            answer = {
+                "is_set": latch.is_set,
+                "was_set": was_set,
+                "has_changed": has_changed,
+                "generation": latch.generation,
+            }
             typer.echo(json.dumps(answer | {"operator": latch.operator, "reason": latch.reason}))
+        elif not has_changed:
+            typer.echo("the latch changed meanwhile: look at it with holdfast status, then reset again")
         else:
             typer.echo(f"reset by {name}: {why}" + ("" if was_set else " (the latch was clear; breakers are cleared)"))
-        if latch.is_set:
+        if latch.is_set or not has_changed:
             raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """The end of a demo as one object: counts, latencies, memory, invariants."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,15 @@ from holdfast.invariants import Ending, Evidence, StoredJournals, verdict
 from holdfast.invariants.account import Account
 from holdfast.settings import Settings
 from holdfast.venues.simulated.ledger import Ledger
+
+STATUSES_ALWAYS_SHOWN = (
+    OrderStatus.FILLED,
+    OrderStatus.CANCELED,
+    OrderStatus.EXPIRED,
+    OrderStatus.REJECTED,
+    OrderStatus.ACCEPTED,
+)
+WITHHELD = OrderStatus.WITHHELD.label
 
 
 def percentiles(values: Sequence[int]) -> dict[str, int]:
@@ -67,12 +77,12 @@ def summarise(
 
 
 def _orders(account: Account) -> dict[str, Any]:
-    statuses = [order.status for order in account.orders.orders()]
+    statuses = Counter(order.status.label for order in account.orders.orders())
+    unproven = {OrderStatus.UNKNOWN.label, OrderStatus.SUBMITTING.label, OrderStatus.NONE.label}
     return {
         "submitted": len(account.submissions),
-        "filled": statuses.count(OrderStatus.FILLED),
-        "canceled": statuses.count(OrderStatus.CANCELED),
-        "rejected": statuses.count(OrderStatus.REJECTED),
+        **{status.label: statuses.pop(status.label, 0) for status in STATUSES_ALWAYS_SHOWN},
+        **{label: count for label, count in sorted(statuses.items()) if label not in unproven | {WITHHELD}},
         "unknown": account.unknown,
         "withheld": dict(account.withheld),
     }

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from holdfast._native import Decision, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
 
 SECOND_NS = 1_000_000_000
 E9 = 1_000_000_000
 APPROVAL_AGE_NS_MAX = SECOND_NS
 HEARTBEAT_AGE_NS_MAX = SECOND_NS
 QUOTE_AGE_NS_MAX = SECOND_NS
+ENDS_WITH_SESSION = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK)
 NEEDED_JOURNALS = ("market_data", "signals", "orders")
 
 
@@ -65,7 +66,8 @@ class Closed:
 class Gate:
     """The facts the gate looks at; the engine keeps them, the journals' pages keep themselves.
 
-    Cancels and reductions do not pass through here. `venue_close_ns` 0: the venue's close is not known by our clock.
+    Cancels do not pass through here, reductions only through `queues`. `venue_close_ns` is that of the running
+    session, `venue_open_ns` that of the next one while none runs; 0: not known by our clock.
     `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
     comparison still succeeds.
     """
@@ -81,6 +83,7 @@ class Gate:
     is_reconcile_fresh: bool = False
     is_venue_open: bool = False
     venue_close_ns: int = 0
+    venue_open_ns: int = 0
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
 
     def look(self) -> None:
@@ -106,6 +109,19 @@ class Gate:
         if self.state is not TradingStateCode.ACTIVE:
             return Closed(Reason.STATE_HALTED, self.state.label or "no trading state yet")
         return None
+
+    def is_session_over(self, now_ns: int) -> bool:
+        """Whether the venue trades no session now, by its own word and our clock since then."""
+        if self.is_venue_open:
+            return 0 < self.venue_close_ns <= now_ns
+        return not 0 < self.venue_open_ns <= now_ns
+
+    def queues(self, decision: Decision, now_ns: int) -> Closed | None:
+        """Return whether a new order could only wait for the next session: then even a reduction does not leave."""
+        is_meant = decision.is_extended_hours or decision.time_in_force not in ENDS_WITH_SESSION
+        if "/" in decision.symbol or is_meant or decision.action is not IntentAction.NEW:
+            return None
+        return Closed(Reason.SESSION_CLOSED, "it could only queue") if self.is_session_over(now_ns) else None
 
     def _closed_by_file(self) -> Closed | None:
         return None if self.latch.is_linked else Closed(Reason.KILL_LATCH, "its file was replaced or removed")

@@ -19,7 +19,7 @@ from holdfast._native import (
     submitting_event,
 )
 from holdfast.errors import BadInput, RetryLater
-from holdfast.execution.gate import APPROVAL_AGE_NS_MAX, Closed, Gate, flips
+from holdfast.execution.gate import APPROVAL_AGE_NS_MAX, ENDS_WITH_SESSION, Closed, Gate, flips
 from holdfast.execution.ledger import Ledger, origin_of
 from holdfast.execution.proof import is_unproven, prove
 from holdfast.execution.rate_budget import RateBudget
@@ -124,6 +124,10 @@ class Sender:
         self.ledger.order_event(order, OrderEventKind.CANCEL_REQUESTED)
         self._spawn(self._cancel_until_ended(client_order_id))
 
+    def ends(self, order: Order) -> bool:
+        """Whether a cancel of the order is under way."""
+        return order.client_order_id in self._canceling
+
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self.tasks.create_task(work)
         self._running.add(task)
@@ -164,6 +168,9 @@ class Sender:
             return self.gate.closed(decision, clock.now_ns())
         if 0 < decision.expires_ns <= clock.now_ns():
             return Closed(Reason.INTENT_EXPIRED, "reduction")
+        queued = self.gate.queues(decision, clock.now_ns())
+        if queued is not None:
+            return queued
         open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
         target = self.ledger.orders.get(decision.target_client_order_id)
         if decision.action is IntentAction.REPLACE and target is not None:
@@ -389,6 +396,12 @@ class Sender:
 def is_entry(order: Order) -> bool:
     """Whether an order of ours could increase exposure: neither external, nor a protective leg, nor a reduction."""
     return not (order.is_external or order.parent_order_id or order.is_reduction)
+
+
+def is_queued(order: Order) -> bool:
+    """Whether an order of ours that is meant for one session waits at the venue, not in its market."""
+    is_ours = not order.is_external and "/" not in order.symbol
+    return is_ours and order.status is OrderStatus.ACCEPTED and order.time_in_force in ENDS_WITH_SESSION
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> bool:

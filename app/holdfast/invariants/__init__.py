@@ -50,6 +50,7 @@ CHECKERS = (
     Checker(12, market.every_gap_repaired),
     Checker(16, market.every_quote_journaled),
     Checker(16, market.every_trade_journaled),
+    Checker(17, orders.no_order_queued_by_accident),
 )
 
 

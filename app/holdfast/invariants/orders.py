@@ -66,3 +66,13 @@ def no_order_unknown(evidence: Evidence) -> Iterator[str]:
     for order in account.orders.orders():
         if account.is_unproven(order):
             yield f"client_order_id {order.client_order_id}: {order.status.label}"
+
+
+def no_order_queued_by_accident(evidence: Evidence) -> Iterator[str]:
+    """After the session no order of ours that was meant for it waits for the next one."""
+    if evidence.ledger.session_end() is None:
+        return
+    for order in venue_orders(evidence).values():
+        is_for_one_session = order["time_in_force"] in {"day", "ioc", "fok"}
+        if order["status"] == "accepted" and is_for_one_session and "/" not in order["symbol"]:
+            yield f"client_order_id {order['client_order_id']}: {order['side']} waits for the next session"

@@ -16,6 +16,7 @@ from holdfast._native import (
     Decision,
     JournalMissing,
     JournalReader,
+    Order,
     OrderEventKind,
     TradingState,
     TradingStateCode,
@@ -26,7 +27,7 @@ from holdfast.execution.gate import NEEDED_JOURNALS, Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.rate_budget import RateBudget
 from holdfast.execution.reconcile import Findings, Reconciler
-from holdfast.execution.sender import Sender, is_entry
+from holdfast.execution.sender import Sender, is_entry, is_queued
 from holdfast.journals import build_hash, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame, Host
@@ -44,6 +45,8 @@ AFTER_FILL_S = 1.0
 RETRY_S = 0.25
 RECONCILE_STALE_INTERVALS = 3
 STOP_CANCELS_S = 3.0
+STOP_CLOCK_S = 2.0
+QUEUED_INTERVAL_S = 2.0
 READ_BATCH = 64
 STATE_SEARCH_RECORDS = 4096
 DEFERRED_UPDATES_MAX = 10_000
@@ -80,6 +83,7 @@ class Schedule:
     positions_s: float = 0.0
     account_s: float = 0.0
     clock_s: float = 0.0
+    queued_s: float = 0.0
     consumed_s: float = 0.0
 
 
@@ -106,7 +110,7 @@ class Engine:
     _consumed: int = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until asked to stop; then cancel the entry orders, since nobody would watch them.
+        """Work until asked to stop; then cancel the entry orders, since nobody would watch them, and what is queued.
 
         Raises: whatever breaks the state; the process must end then.
         """
@@ -114,7 +118,7 @@ class Engine:
         loops = [self.sender.tasks.create_task(work) for work in works]
         await stopping.wait()
         self.gate.state = TradingStateCode.HALTED
-        await self._cancel_entries()
+        await self._cancel_at_stop()
         self._write_consumed()
         for loop in loops:
             loop.cancel()
@@ -285,6 +289,9 @@ class Engine:
         if now_s >= self.due.clock_s:
             await self._read_clock()
             self.due.clock_s = now_s + CLOCK_INTERVAL_S
+        if now_s >= self.due.queued_s and self._queued():
+            await self._end_queued()
+            self.due.queued_s = now_s + QUEUED_INTERVAL_S
 
     async def _reconcile_session(self, session: int) -> None:
         own = self.settings.services.execution_engine
@@ -322,23 +329,49 @@ class Engine:
 
     async def _read_clock(self) -> None:
         """Take the venue's word on its session; a simulated session's time is the risk gate's alone to judge."""
-        if self.settings.clock.session_time == "venue":
+        if self._is_venue_time:
             self.gate.is_venue_open = True
             return
         venue = await self.gateway.clock()
         self.gate.is_venue_open = venue.is_open
         self.gate.venue_close_ns = venue.next_close_ns if venue.is_open else 0
+        self.gate.venue_open_ns = 0 if venue.is_open else venue.next_open_ns
 
-    async def _cancel_entries(self) -> None:
-        """Cancel the open entry orders and wait a moment for their end."""
+    @property
+    def _is_venue_time(self) -> bool:
+        return self.settings.clock.session_time == "venue"
+
+    async def _end_queued(self) -> None:
+        """Cancel what was meant for a session that is over and would carry over into the next one.
+
+        Raises: RetryLater, BadInput.
+        """
+        if not (self._is_venue_time or self.gate.is_session_over(clock.now_ns())) or not self._queued():
+            return
+        if (await self.gateway.clock()).is_open:
+            return
+        for order in self._queued():
+            log.warning("queued_order_canceled", client_order_id=order.client_order_id, symbol=order.symbol)
+            self.sender.cancel(order.client_order_id)
+
+    def _queued(self) -> list[Order]:
+        return [order for order in self.ledger.orders.open_orders() if is_queued(order)]
+
+    async def _cancel_at_stop(self) -> None:
+        """Cancel the open entry orders and those queued for the next session, and wait a moment for their end."""
         self.sender.halt()
+        try:
+            async with asyncio.timeout(STOP_CLOCK_S):
+                await self._end_queued()
+        except (RetryLater, BadInput, TimeoutError) as error:
+            log.warning("queued_orders_not_judged", detail=str(error))
         deadline_s = clock.monotonic_s() + STOP_CANCELS_S
         while clock.monotonic_s() < deadline_s:
-            left = [order for order in self.ledger.orders.open_orders() if is_entry(order)]
+            left = [order for order in self.ledger.orders.open_orders() if is_entry(order) or self.sender.ends(order)]
             if not left:
                 return
             await asyncio.sleep(BEAT_INTERVAL_S / 5)
-        log.warning("stopped_with_open_entries", count=len(left))
+        log.warning("stopped_with_open_orders", count=len(left))
 
 
 def _last_trading_state(orders: JournalReader, *, before_seq: int) -> TradingState | None:

@@ -74,6 +74,7 @@ class VenueClock:
 
     ts_event_ns: int
     is_open: bool
+    next_open_ns: int
     next_close_ns: int
 
 
@@ -244,6 +245,7 @@ class TradingGateway:
         return VenueClock(
             ts_event_ns=time_ns(raw.timestamp),
             is_open=raw.is_open,
+            next_open_ns=time_ns(raw.next_open),
             next_close_ns=time_ns(raw.next_close),
         )
 

@@ -64,7 +64,7 @@ class SyntheticSource:
         """Return about `count` records, none after the close."""
         if self._market.next_ns >= self.end_ns:
             return []
-        records = self._market.next_records(count)
+        records = [record for record in self._market.next_records(count) if record.ts_event_ns < self.end_ns]
         self.lines_read += len(records)
         return records
 

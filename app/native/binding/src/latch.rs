@@ -70,7 +70,7 @@ impl KillLatch {
         self.latch.trip(operator, reason, now_ns).map_err(to_exception)
     }
 
-    /// Lets entries go on; False when the latch was clear or was set again meanwhile.
+    /// Lets entries go on with a new clear generation; False when the latch changed meanwhile.
     fn reset(&self, operator: &str, reason: &str, now_ns: i64) -> PyResult<bool> {
         self.latch.reset(operator, reason, now_ns).map_err(to_exception)
     }

@@ -159,7 +159,9 @@ impl KillLatch {
         Ok(before.is_multiple_of(2))
     }
 
-    /// Lets entries go on; false when the latch was clear, or was set again meanwhile.
+    /// Lets entries go on, and clears what a new clear generation clears; false when it changed meanwhile.
+    ///
+    /// A clear latch stays clear in every moment: the next clear generation takes the place of this one.
     ///
     /// Errors: [`Error::Invalid`] without an operator or a reason.
     pub fn reset(&self, operator: &str, reason: &str, now_ns: i64) -> Result<bool> {
@@ -169,17 +171,15 @@ impl KillLatch {
             });
         }
         let before = self.generation();
-        if before.is_multiple_of(2) {
-            return Ok(false);
-        }
+        let after = before + 1 + u64::from(before.is_multiple_of(2));
         let exchange = self
             .page()
             .generation
-            .compare_exchange(before, before + 1, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(before, after, Ordering::AcqRel, Ordering::Acquire);
         if exchange.is_err() {
             return Ok(false);
         }
-        self.write_note(before + 1, operator, reason, now_ns);
+        self.write_note(after, operator, reason, now_ns);
         self.sync()?;
         Ok(true)
     }

@@ -240,7 +240,29 @@ fn the_latch_is_sticky_and_names_the_first_operator() {
         ),
         (false, 2, "checked")
     );
-    assert!(!reopened.reset("eve", "again", 9).expect("is clear"));
+    assert!(reopened.reset("eve", "breakers", 9).expect("resets"));
+    assert_eq!((reopened.is_set(), reopened.generation()), (false, 4));
+}
+
+#[test]
+fn a_reset_of_a_clear_latch_never_sets_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("latch");
+    let latch = KillLatch::open(&path).expect("opens");
+    std::thread::scope(|scope| {
+        let other = KillLatch::open(&path).expect("opens");
+        let watcher = scope.spawn(move || {
+            let mut was_set = false;
+            while other.generation() < 20_000 {
+                was_set |= other.is_set();
+            }
+            was_set
+        });
+        for _ in 0..10_000 {
+            latch.reset("eve", "breakers", 9).expect("resets");
+        }
+        assert!(!watcher.join().expect("watches"));
+    });
 }
 
 #[test]

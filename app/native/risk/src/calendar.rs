@@ -5,6 +5,8 @@ use holdfast_records::E9;
 const DAY_NS: i64 = 86_400 * E9;
 /// Extended trading begins at 04:00 New York, five and a half hours before the open: there the day's counters reset.
 const BEFORE_OPEN_NS: i64 = 5 * 3_600 * E9 + 1_800 * E9;
+/// Extended trading ends four hours after the close, on half-days too.
+const AFTER_CLOSE_NS: i64 = 4 * 3_600 * E9;
 
 /// An interval of time, its end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,13 @@ impl Calendar {
     /// The session that a moment lies in.
     pub fn session_at(&self, session_ns: i64) -> Option<Interval> {
         self.sessions.find(session_ns)
+    }
+
+    /// Whether a moment lies in a session or in the extended trading before and after it.
+    pub fn is_extended_at(&self, session_ns: i64) -> bool {
+        let all = &self.sessions.all;
+        let begun = all.partition_point(|session| session.begin_ns - BEFORE_OPEN_NS <= session_ns);
+        begun > 0 && session_ns < all[begun - 1].end_ns + AFTER_CLOSE_NS
     }
 
     /// The blackout window that a moment lies in.
@@ -144,6 +153,19 @@ mod tests {
         for (open_ns, close_ns) in SESSIONS {
             assert!(calendar.session_at(open_ns - 1).is_none() && calendar.session_at(open_ns).is_some());
             assert!(calendar.session_at(close_ns - 1).is_some() && calendar.session_at(close_ns).is_none());
+        }
+    }
+
+    #[test]
+    fn extended_trading_begins_at_four_and_ends_four_hours_after_the_close() {
+        let calendar = Calendar::new(&SESSIONS, &[]).unwrap();
+        for (open_ns, close_ns) in SESSIONS {
+            let (begin_ns, end_ns) = (open_ns - BEFORE_OPEN_NS, close_ns + AFTER_CLOSE_NS);
+            let at = |moment_ns| calendar.is_extended_at(moment_ns);
+            assert_eq!(
+                [at(begin_ns - 1), at(begin_ns), at(end_ns - 1), at(end_ns)],
+                [false, true, true, false]
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use crate::gate::{Clock, Gate};
 use crate::proposal::{Proposal, increment_e9, invalid_value};
 use crate::symbol::SymbolState;
 use holdfast_orders::Order;
-use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TradingStateCode, notional_e9};
+use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TimeInForce, TradingStateCode, notional_e9};
 
 /// Everything a rule may look at.
 pub(crate) struct Question<'a> {
@@ -43,6 +43,7 @@ every_order {
     ORDER_UNKNOWN => replaces_unknown,
     NOTIONAL_MISMATCH => notional_mismatch,
     FLIP_THROUGH_ZERO => flip_through_zero,
+    SESSION_CLOSED => would_queue,
 }}
 
 rules! {
@@ -246,6 +247,27 @@ fn trades_per_day(q: &Question<'_>) -> Option<Usage> {
 fn session_closed(q: &Question<'_>) -> Option<Usage> {
     let is_open = q.state.is_crypto || q.gate.calendar.session_at(q.clock.session_ns).is_some();
     (!is_open).then_some(Usage {
+        limit_e9: 0,
+        value_e9: q.clock.session_ns,
+    })
+}
+
+/// A reduction that can only queue for the next session is none; who means a later session says so by time in force.
+fn would_queue(q: &Question<'_>) -> Option<Usage> {
+    let waits = matches!(
+        q.intent.time_in_force,
+        TimeInForce::GTC | TimeInForce::OPG | TimeInForce::CLS
+    );
+    if q.state.is_crypto || waits || q.intent.action != IntentAction::NEW {
+        return None;
+    }
+    let calendar = &q.gate.calendar;
+    let is_open = if q.intent.is_extended_hours != 0 {
+        calendar.is_extended_at(q.clock.session_ns)
+    } else {
+        calendar.session_at(q.clock.session_ns).is_some()
+    };
+    (q.proposal.is_reduction && !is_open).then_some(Usage {
         limit_e9: 0,
         value_e9: q.clock.session_ns,
     })

@@ -4,7 +4,7 @@ mod desk;
 use desk::*;
 use holdfast_records::{
     AccountSnapshot, Channel, E9, Gap, IntentAction, OrderIntent, Quote, Reason, Reset, StatusCode, StrategySwitch,
-    Symbol, Text, TradingStateCode, TradingStatus, Trip, Verdict,
+    Symbol, Text, TimeInForce, TradingStateCode, TradingStatus, Trip, Verdict,
 };
 use holdfast_risk::{Clock, Gate, RiskLimits};
 
@@ -97,6 +97,42 @@ fn sessions_and_blackouts_bind_stocks_only() {
         assert_eq!(gate.broken_rule(&buy(1, 100), at).map(|(rule, _)| rule), rule, "{at_s}");
         passes_at(&gate, &of("BTC/USD", buy(1, 100)), at);
     }
+}
+
+#[test]
+fn a_reduction_that_could_only_queue_for_the_next_session_is_denied() {
+    let mut gate = gate(limits());
+    bought(&mut gate, 10);
+    let close_s = 86_400 / 4;
+    let at = |at_s: i64| Clock {
+        now_ns: NOW_NS,
+        session_ns: NOW_NS + at_s * E9,
+    };
+    passes_at(&gate, &sell(10, 99), at(close_s - 1));
+    for closed_s in [-2, close_s] {
+        denies_at(&gate, &sell(10, 99), at(closed_s), Reason::SESSION_CLOSED);
+        denies_at(&gate, &market(sell(10, 0)), at(closed_s), Reason::SESSION_CLOSED);
+    }
+    let extended = OrderIntent {
+        is_extended_hours: 1,
+        ..sell(10, 99)
+    };
+    passes_at(&gate, &extended, at(close_s + 4 * 3_600 - 1));
+    denies_at(&gate, &extended, at(close_s + 4 * 3_600), Reason::SESSION_CLOSED);
+    for time_in_force in [TimeInForce::GTC, TimeInForce::OPG, TimeInForce::CLS] {
+        let meant = OrderIntent {
+            time_in_force,
+            ..sell(10, 99)
+        };
+        passes_at(&gate, &meant, at(close_s));
+    }
+    let target_client_order_id = Text::truncated("hf-1-0");
+    let cancel = OrderIntent {
+        action: IntentAction::CANCEL,
+        target_client_order_id,
+        ..OrderIntent::default()
+    };
+    assert_eq!(judge(&mut gate, &cancel, at(close_s)).verdict, Verdict::APPROVED);
 }
 
 #[test]
@@ -208,10 +244,7 @@ fn nothing_stops_reductions_and_cancels() {
     gate.set_reconciled(false);
     gate.apply_control(any(&Trip::default()));
     gate.apply_market(any(&quote(0, 0)), NOW_NS);
-    let at = Clock {
-        now_ns: NOW_NS,
-        session_ns: NOW_NS - 10 * E9,
-    };
+    let at = after_ns(10 * E9);
     denies_at(&gate, &buy(1, 100), at, Reason::KILL_LATCH);
     passes_at(&gate, &market(sell(10, 0)), at);
     let target_client_order_id = Text::truncated("hf-1-0");
