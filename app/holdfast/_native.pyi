@@ -895,6 +895,8 @@ class JournalWriter:
         segments_retained_max: int = 0,
     ) -> JournalWriter:
         """Open a copy of another host's journal; `identity` is the source's `JournalReader.identity`."""
+    def set_trap(self, kind: int, *, is_after: bool, skip: int, signal: int, marker: PathLike[str]) -> None:
+        """Signal this process around an append of a record of a kind, after `skip` others; make `marker` just before."""
     @property
     def epoch(self) -> int:
         """Rises with each opening."""

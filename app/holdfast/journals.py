@@ -5,7 +5,7 @@ import importlib.resources
 from functools import cache
 from pathlib import Path
 
-from holdfast import clock
+from holdfast import clock, crash_points
 from holdfast._native import JournalName, JournalReader, JournalWriter, KillLatch
 from holdfast.settings import Settings
 
@@ -43,7 +43,7 @@ def open_writer(settings: Settings, name: str) -> JournalWriter:
     """
     directory = journal_directory(settings, name)
     directory.mkdir(parents=True, exist_ok=True)
-    return JournalWriter(
+    writer = JournalWriter(
         str(directory),
         WRITERS[name],
         now_ns=clock.now_ns(),
@@ -53,6 +53,8 @@ def open_writer(settings: Settings, name: str) -> JournalWriter:
         build_hash=build_hash(),
         config_hash=settings.config_hash,
     )
+    crash_points.arm_writer(name, writer)
+    return writer
 
 
 def open_reader(settings: Settings, name: str, *, from_seq: int = 1, wait_s: float = 30.0) -> JournalReader:

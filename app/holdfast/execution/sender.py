@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
-from holdfast import clock, metrics
+from holdfast import clock, crash_points, metrics
 from holdfast._native import (
     Decision,
     IntentAction,
@@ -224,13 +224,18 @@ class Sender:
         origin = origin_of(decision)
         stamp_ns = clock.now_ns()
         event = submitting_event(decision, stamp_ns, target_id)
+        crash_points.before("submission")
         if not self.ledger.append(event, origin=origin, ts_ns=stamp_ns):
             self.gateway.entries.give_back(line)
             metrics.ORDERS.labels(outcome="not_journaled").inc()
             self._withhold(decision, Closed(Reason.ORDER_UNKNOWN, "its id could not be journaled"))
             return
+        crash_points.after("submission")
+        is_replace = decision.action is IntentAction.REPLACE
+        crash_points.before("replace_request" if is_replace else "entry_request")
         answer = line.send(request, timeout_s=ANSWER_TIMEOUT_S)
         sent_ns = clock.now_ns()
+        crash_points.after("replace_request" if is_replace else "entry_request")
         self.ledger.remember(event, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
         self.ledger.orders.apply(decision)
         if decision.origin_ns:
@@ -261,7 +266,10 @@ class Sender:
         result = submitted(outcome, now_s=clock.now_ns() / NS_PER_S)
         if isinstance(result, VenueOrder):
             metrics.ORDER_LATENCY.observe(latency_ns / NS_PER_S)
+        step = "replace_answer" if decision.action is IntentAction.REPLACE else "entry_answer"
+        crash_points.before(step)
         word = self._record_answer(decision, result)
+        crash_points.after(step)
         metrics.ORDERS.labels(outcome=word).inc()
         log.info(
             "order_answered",
@@ -358,6 +366,7 @@ class Sender:
                     return
                 if order.venue_order_id:
                     await self._cancel_once(order, ended, attempt)
+                    crash_points.after("cancel_answer")
                     attempt += 1
                 elif not await _wait(ended, ID_WITHIN_S):
                     # Not shown by the venue yet: an answer, the stream or a query brings the id or proves its absence.
@@ -370,6 +379,7 @@ class Sender:
         self.budget.count_cancel(clock.monotonic_s())
         outcome = await self.gateway.cancel(order.venue_order_id, timeout_s=CANCEL_TIMEOUT_S)
         result = canceled(outcome, now_s=clock.now_ns() / NS_PER_S)
+        crash_points.before("cancel_answer")
         metrics.CANCELS.labels(outcome=type(result).__name__.lower()).inc()
         match result:
             case Done():

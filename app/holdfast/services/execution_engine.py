@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
-from holdfast import clock, metrics
+from holdfast import clock, crash_points, metrics
 from holdfast._native import (
     Consumed,
     Decision,
@@ -132,9 +132,15 @@ class Engine:
             self._deferred.append(update)
             return
         kind = SETTLED_KINDS.get(update.event, OrderEventKind.UPDATED)
+        crash_points.before("order_update")
         self.ledger.venue_order(order, kind, is_always_news=kind is not OrderEventKind.UPDATED)
-        if update.fill is not None and self.ledger.fill(update.fill, is_recovered=False):
+        crash_points.after("order_update")
+        if update.fill is None:
+            return
+        crash_points.before("fill")
+        if self.ledger.fill(update.fill, is_recovered=False):
             metrics.FILLS.labels(source="stream").inc()
+        crash_points.after("fill")
 
     def on_listening(self) -> None:
         """Compare with the venue now: what happened while nobody listened is known to REST only."""

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from holdfast import clock, metrics
-from holdfast._native import JournalAhead, JournalMissing, JournalReader, wait_any
+from holdfast import clock, crash_points, metrics
+from holdfast._native import Fill, JournalAhead, JournalMissing, JournalReader, wait_any
 from holdfast.errors import ConfigError, OperatingError, RetryLater
 from holdfast.journals import open_reader
 from holdfast.logs import get_logger
@@ -23,6 +23,7 @@ from holdfast.settings import Settings
 from holdfast.store.batch import Batch, Offset
 from holdfast.store.connection import ProjectionMoved, StoreConnection
 from holdfast.store.projection import Projection
+from holdfast.store.tables import TABLES
 
 READ_RECORDS_MAX = 1000
 IDLE_WAIT_S = 0.25
@@ -34,6 +35,8 @@ WATCH_INTERVAL_S = 0.5
 CAUGHT_UP_LAG_S = 1.0
 # Quotes last: the book remembers marks only of what it holds.
 READING_ORDER = ("signals", "orders", "executions", "control", "market_data")
+
+FILLS = TABLES[Fill].copy_sql
 
 log = get_logger()
 
@@ -238,7 +241,7 @@ class Recorder:
             try:
                 if not self._connection.is_open and self._is_stored(batch):
                     break
-                metrics.RECORDER_REFUSED.inc(self._connection.write(batch))
+                metrics.RECORDER_REFUSED.inc(self._write(batch))
                 break
             except RetryLater as error:
                 metrics.RECORDER_DATABASE_UP.set(0)
@@ -259,6 +262,15 @@ class Recorder:
             self._lag_s_max = max(self._lag_s_max, lag_s)
             metrics.RECORDER_LAG_SECONDS_MAX.set(self._lag_s_max)
         self._has_caught_up = self._has_caught_up or lag_s < CAUGHT_UP_LAG_S
+
+    def _write(self, batch: Batch) -> int:
+        has_fills = FILLS in batch.copies
+        if has_fills:
+            crash_points.before("stored_fill")
+        refused = self._connection.write(batch)
+        if has_fills:
+            crash_points.after("stored_fill")
+        return refused
 
     def _is_stored(self, batch: Batch) -> bool:
         """Connect again and say whether the batch was committed before the connection failed."""

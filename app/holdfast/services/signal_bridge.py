@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast import clock, metrics
+from holdfast import clock, crash_points, metrics
 from holdfast._native import (
     Consumed,
     JournalName,
@@ -126,6 +126,7 @@ class SignalBridge:
         if not outputs:
             return
         for output in outputs:
+            crash_points.before("intent")
             self._sink.append(
                 output,
                 ts_ns=self._read_clock(),
@@ -133,6 +134,7 @@ class SignalBridge:
                 cause_seq=cause_seq,
                 origin_ns=origin_ns,
             )
+            crash_points.after("intent")
         outputs.clear()
 
 

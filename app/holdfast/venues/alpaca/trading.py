@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from holdfast import clock
+from holdfast import clock, crash_points
 from holdfast._native import AccountSnapshot, OrderClass, PositionSnapshot
 from holdfast.errors import BadInput, RetryLater
 from holdfast.venues.alpaca.connection import Connection, Line, NotSent, Outcome, Response, Unproven
@@ -150,7 +150,13 @@ class TradingGateway:
     async def cancel(self, venue_order_id: str, *, timeout_s: float) -> Outcome:
         """Send one DELETE of an order."""
         request = self.cancels.origin.encode("DELETE", f"/v2/orders/{quote(venue_order_id)}")
-        return await self.cancels.request(request, timeout_s=timeout_s)
+        line = await self.cancels.acquire(timeout_s=timeout_s)
+        if line is None:
+            return NotSent(f"no connection to {self.cancels.origin.authority}: {self.cancels.last_error}")
+        crash_points.before("cancel_request")
+        answer = line.send(request, timeout_s=timeout_s)
+        crash_points.after("cancel_request")
+        return await answer
 
     async def order(self, venue_order_id: str) -> VenueOrder | None:
         """Return an order by the venue's id, or None when the venue does not know it.

@@ -181,6 +181,20 @@ impl JournalWriter {
         Ok(Self { writer: Some(writer) })
     }
 
+    /// Signals this process around an append of a record of a kind, after `skip` others; makes `marker` just before.
+    #[pyo3(signature = (kind, *, is_after, skip, signal, marker))]
+    fn set_trap(&mut self, kind: u16, is_after: bool, skip: u64, signal: i32, marker: PathBuf) -> PyResult<()> {
+        self.with_writer(|writer| {
+            writer.set_trap(journal::Trap {
+                kind,
+                is_after,
+                skip,
+                signal,
+                marker,
+            });
+        })
+    }
+
     /// Rises with each opening.
     #[getter]
     fn epoch(&self) -> PyResult<u64> {

@@ -24,6 +24,8 @@ mod segment;
 #[cfg(not(loom))]
 mod system;
 #[cfg(not(loom))]
+mod trap;
+#[cfg(not(loom))]
 mod verify;
 #[cfg(not(loom))]
 mod wait;
@@ -40,6 +42,8 @@ pub use latch::{KillLatch, LatchNote};
 pub use page::Identity;
 #[cfg(not(loom))]
 pub use reader::{Entry, Reader};
+#[cfg(not(loom))]
+pub use trap::Trap;
 #[cfg(not(loom))]
 pub use verify::{Verification, verify};
 #[cfg(not(loom))]

@@ -37,6 +37,12 @@ impl FutexWait {
     }
 }
 
+/// Sends a signal to this process.
+pub(crate) fn signal_self(signal: i32) {
+    // SAFETY: both calls take and return plain numbers.
+    unsafe { libc::kill(libc::getpid(), signal) };
+}
+
 /// Sleeps until one of the words changes and is woken, or the time is over. Spurious returns are possible.
 pub(crate) fn futex_wait_any(waits: &[FutexWait], timeout: Option<Duration>) -> io::Result<()> {
     let deadline = timeout.map(|timeout| {

@@ -7,6 +7,7 @@ use crate::protocol;
 use crate::recovery::{self, Tail};
 use crate::segment::{self, END, END_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment};
 use crate::system;
+use crate::trap::Trap;
 use holdfast_records::{Cause, HEADER_BYTES, Header, JournalName, Record};
 use std::fs::File;
 use std::path::Path;
@@ -60,6 +61,7 @@ pub struct Writer {
     next_seq: u64,
     bytes_cut: u64,
     is_power_durable: bool,
+    trap: Option<Box<Trap>>,
     _lock: File,
 }
 
@@ -158,8 +160,21 @@ impl Writer {
             next_seq,
             bytes_cut,
             is_power_durable,
+            trap: None,
             _lock: lock,
         })
+    }
+
+    /// Sets a trap for one later append.
+    pub fn set_trap(&mut self, trap: Trap) {
+        self.trap = Some(Box::new(trap));
+    }
+
+    #[cold]
+    fn reach_trap(&mut self, kind: u16, is_after: bool) {
+        if self.trap.as_mut().is_some_and(|trap| trap.reach(kind, is_after)) {
+            self.trap = None;
+        }
     }
 
     /// Appends a record and returns its number.
@@ -210,6 +225,9 @@ impl Writer {
 
     #[inline]
     fn put(&mut self, header: &Header, payload: &[u8]) -> Result<u64> {
+        if self.trap.is_some() {
+            self.reach_trap(header.kind, false);
+        }
         self.keeper.check()?;
         let length = HEADER_BYTES + payload.len();
         if self.offset + length + END_BYTES > self.segment.len() {
@@ -235,6 +253,9 @@ impl Writer {
         }
         if self.keeper.wake.announce() {
             system::futex_wake_all(&self.keeper.wake.word);
+        }
+        if self.trap.is_some() {
+            self.reach_trap(header.kind, true);
         }
         Ok(seq)
     }
