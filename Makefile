@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo test lint format types native-test bench lock stubs clean
+.PHONY: help setup wheel demo simulation test lint format types native-test bench lock stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -17,6 +17,10 @@ setup: ## Install what is needed (system packages, .venv, native module); idempo
 
 demo: setup ## Trade on the simulated venue, live in the terminal. DURATION=30 JSON=1 SESSION=DIR SPEED=max
 	@$(WITHIN) holdfast demo $(DEMO_OPTIONS)
+
+simulation: setup ## Run every service in simulated time under faults. SEEDS=1000 SEED=1 JSON=1 LOGS=1
+	@$(WITHIN) env PYTHONHASHSEED=0 holdfast simulate --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) \
+		$(if $(filter-out 0,$(LOGS)),--logs) $(if $(filter-out 0,$(JSON)),--json)
 
 test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
 	@app/setup/setup.sh lints

@@ -168,7 +168,9 @@ class Loop:
         self._is_stopping = True
 
     def turn(self, now_ns: int) -> bool:
-        """Read a batch of each input and decide; say whether there was anything."""
+        """Read a batch of each input and decide; say whether there was anything. After `stop` nothing is done."""
+        if self._is_stopping:
+            return False
         count = self._bridge.read_executions(EXECUTIONS_MAX) + self._bridge.read_market(BATCH_RECORDS_MAX)
         if now_ns - self._heartbeat_ns > HEARTBEAT_INTERVAL_NS:
             self._heartbeat_ns = now_ns

@@ -106,7 +106,8 @@ class FeedPolicy:
     backoff_base_s: float = 0.25
     backoff_s_max: float = 20.0
     ghost_base_s: float = 5.0
-    ghost_s_max: float = 90.0
+    # After the ghost has gone, trading must resume within a minute: no single wait may outlast that.
+    ghost_s_max: float = 30.0
     healthy_after_s: float = 30.0
     auth_attempts_max: int = 5
 

@@ -1,0 +1,185 @@
+"""An event loop in virtual time: one for each simulated process, turned by the world when it chooses.
+
+Nothing sleeps and nothing is read from a socket: timers are due when the world's clock has reached them.
+"""
+
+import asyncio
+import contextvars
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from holdfast.simulation.network import Endpoint, Listener, Network
+
+T = TypeVar("T")
+RESOLUTION_S = 1e-9
+
+
+class Job:
+    """A callback that is to run, at once or at a time."""
+
+    __slots__ = ("_arguments", "_callback", "_context", "_when_s", "is_cancelled")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        arguments: tuple[object, ...],
+        context: contextvars.Context | None,
+        when_s: float = 0.0,
+    ) -> None:
+        self._callback = callback
+        self._arguments = arguments
+        self._context = context or contextvars.copy_context()
+        self._when_s = when_s
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Asyncio's method."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Asyncio's method."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """Asyncio's method."""
+        return self._when_s
+
+    def run(self) -> None:
+        """Call it."""
+        self._context.run(self._callback, *self._arguments)
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """The loop of one process. What a callback raises is kept in `failures`: asyncio would only log it."""
+
+    def __init__(self, read_s: Callable[[], float], network: "Network", owner: str) -> None:
+        self._read_s = read_s
+        self._ready: deque[Job] = deque()
+        self._timers: list[tuple[float, int, Job]] = []
+        self._timer_count = 0
+        self.network = network
+        self.owner = owner
+        self.endpoints: dict[Endpoint, None] = {}
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.failures: list[str] = []
+
+    @property
+    def due_s(self) -> float | None:
+        """When something is to be done here next; None for never."""
+        if self._ready:
+            return 0.0
+        while self._timers and self._timers[0][2].is_cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def turn(self) -> None:
+        """Run what is ready now, as asyncio's loop does in one iteration."""
+        end_s = self._read_s() + RESOLUTION_S
+        timers, ready = self._timers, self._ready
+        while timers and timers[0][0] <= end_s:
+            ready.append(heapq.heappop(timers)[2])
+        asyncio._set_running_loop(self)  # noqa: SLF001 - what makes a loop the running one
+        try:
+            for _ in range(len(ready)):
+                job = ready.popleft()
+                if not job.is_cancelled:
+                    try:
+                        job.run()
+                    except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
+                        self.failures.append(f"{type(error).__name__}: {error}")
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> Job:
+        """Asyncio's method."""
+        job = Job(callback, args, context)
+        self._ready.append(job)
+        return job
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> Job:
+        """Asyncio's method; there are no threads."""
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> Job:
+        """Asyncio's method."""
+        return self.call_at(self._read_s() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> Job:
+        """Asyncio's method."""
+        job = Job(callback, args, context, when)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (when, self._timer_count, job))
+        return job
+
+    @property
+    def now_s(self) -> float:
+        """Return the same as `time`."""
+        return self._read_s()
+
+    def time(self) -> float:
+        """Return the process's steady clock, seconds."""
+        return self._read_s()
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Asyncio's method."""
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[T]:
+        """Asyncio's method."""
+        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=name, context=context)
+        # A killed process leaves its tasks as they were: that is no mistake worth a message.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+        return task
+
+    def run_in_executor(
+        self,
+        executor: object,  # noqa: ARG002 - asyncio's signature
+        func: Callable[..., T],
+        *args: object,
+    ) -> asyncio.Future[T]:
+        """Call it at once: there are no threads."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it belongs to who awaits it
+            future.set_exception(error)
+        return future
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int, **_options: object
+    ) -> "Listener":
+        """Listen on the simulated network; TLS is left out."""
+        return self.network.listen(self, protocol_factory, host, port)
+
+    def get_debug(self) -> bool:
+        """Asyncio's method."""
+        return False
+
+    def is_running(self) -> bool:
+        """Asyncio's method."""
+        return True
+
+    def is_closed(self) -> bool:
+        """Say that there is nothing to close."""
+        return True
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what asyncio would log."""
+        self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -1,0 +1,199 @@
+"""One run: a seed's trading under faults, then healing and settling, then the verdict."""
+
+import gc
+import hashlib
+import logging
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import aiofastnet
+import structlog
+from picows import WSListener, WSTransport, ws_connect
+
+from holdfast import clock, journals
+from holdfast._native import JournalWriter
+from holdfast.invariants import Evidence, StoredJournals, Violation, check
+from holdfast.journals import WRITERS, open_reader
+from holdfast.services import risk_manager
+from holdfast.settings import Settings
+from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
+from holdfast.simulation.loop import SimulatedLoop
+from holdfast.simulation.plan import START_NS, Plan
+from holdfast.simulation.system import System, settings_of, write_limits
+from holdfast.simulation.world import World
+from holdfast.venues.alpaca import feed
+from holdfast.venues.simulated.ledger import Ledger
+from holdfast.venues.simulated.tls import ensure_certificate
+
+NANOSECONDS = 1_000_000_000
+SETTLE_S = 60
+AFTER_HEALING_S = 2
+QUIET_S = 2
+RAW_BYTES = 1 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of one seed."""
+
+    seed: int
+    event_hash: str
+    orders: int
+    fills: int
+    faults: dict[str, int]
+    simulated_s: float
+    turns: int
+    violations: list[Violation] = field(default_factory=list)
+
+
+@cache
+def prepare(directory: Path) -> Path:
+    """Make what every run of this process shares: certificates and limits."""
+    write_limits(directory / "config")
+    return ensure_certificate(directory / "tls", "127.0.0.1")
+
+
+@cache
+def _limits(config_dir: Path, environment: str) -> RiskSettings:
+    """Read the limits once a process: they are the same in every run."""
+    url = "//127.0.0.1:1"
+    venue = {"trading_url": f"https:{url}", "data_url": f"https:{url}"}
+    venue |= {"trading_stream_url": f"wss:{url}", "data_stream_url": f"wss:{url}"}
+    whole = {"state_dir": config_dir, "config_dir": config_dir, "symbols": ["AAPL"], "venue": venue}
+    return load_risk_limits(Settings.model_validate({**whole, "environment": environment}))
+
+
+@contextmanager
+def outside(world: World) -> Iterator[None]:
+    """Put the simulated clock, network and configuration in the place of the real ones."""
+
+    async def connect(
+        loop: SimulatedLoop,
+        factory: Callable[[], object],
+        _host: str,
+        port: int,
+        **_options: object,
+    ) -> object:
+        return await loop.network.connect(loop, factory, port)
+
+    def writer(*arguments: Any, **options: Any) -> JournalWriter:  # noqa: ANN401 - passed on
+        made = JournalWriter(*arguments, **options)
+        if world.current is not None:
+            world.current.writers.append(made)
+        return made
+
+    async def without_pings(*arguments: Any, **options: Any) -> tuple[WSTransport, WSListener]:  # noqa: ANN401 - passed on
+        # picows measures the idle time before a ping by the machine's clock. A mute feed is found by its silence.
+        return await ws_connect(*arguments, **options | {"enable_auto_ping": False})
+
+    replaced: list[tuple[Any, str, Any]] = [
+        (aiofastnet, "create_connection", connect),
+        (feed, "ws_connect", without_pings),
+        (journals, "JournalWriter", writer),
+        (risk_manager, "load_risk_limits", lambda settings: _limits(settings.config_dir, settings.environment)),
+    ]
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    clock.install(wall_ns=world.wall_ns, steady_ns=world.steady_ns)
+    random.seed(world.seed)
+    for owner, name, value in replaced:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in kept:
+            setattr(owner, name, value)
+
+
+def run_seed(seed: int, directory: Path) -> Outcome:
+    """Run one seed in a directory that holds what runs share; its own state is removed."""
+    ca_file = prepare(directory)
+    plan = Plan.of(seed)
+    state_dir = directory / f"seed-{seed}"
+    shutil.rmtree(state_dir, ignore_errors=True)
+    state_dir.mkdir()
+    settings = settings_of(plan, state_dir=state_dir, config_dir=directory / "config", ca_file=ca_file)
+    world = World(seed, plan.start_ns)
+    try:
+        with outside(world):
+            system = System(world, plan, settings, tls_dir=directory / "tls", ledger_file=state_dir / "ledger.jsonl")
+            system.start()
+            return _play(system)
+    finally:
+        shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def _play(system: System) -> Outcome:
+    world, plan = system.world, system.plan
+    world.run(plan.start_ns + int(plan.trading_s * NANOSECONDS))
+    system.heal()
+    world.run(world.now_ns + AFTER_HEALING_S * NANOSECONDS)
+    system.stop("signal-bridge")
+    healed_ns = world.now_ns
+    world.run(healed_ns + QUIET_S * NANOSECONDS)
+    world.run(healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(_evidence(system)))
+    for process in world.processes:
+        system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
+    system.end()
+    evidence = _evidence(system)
+    violations = check(evidence)
+    violations += [Violation(20, "every_process_lives", failure) for failure in system.failures]
+    return Outcome(
+        seed=plan.seed,
+        event_hash=_event_hash(system),
+        orders=len(evidence.ledger.orders()),
+        fills=len(evidence.ledger.fills()),
+        faults=dict(world.network.faults),
+        simulated_s=(world.now_ns - plan.start_ns) / NANOSECONDS,
+        turns=world.turns,
+        violations=violations,
+    )
+
+
+def _evidence(system: System) -> Evidence:
+    return Evidence(
+        ledger=Ledger.read(system.ledger_file),
+        journals=StoredJournals(system.settings),
+        external_order_ids=frozenset(system.external_order_ids),
+    )
+
+
+def _is_at_rest(evidence: Evidence) -> bool:
+    """Say whether nothing is on its way and nothing is known to be missing any more."""
+    return evidence.account.in_flight == 0 and not check(evidence)
+
+
+def _event_hash(system: System) -> str:
+    """Return a hash of everything the venue and the journals wrote."""
+    digest = hashlib.sha256(system.ledger_file.read_bytes())
+    for name in WRITERS:
+        with open_reader(system.settings, name, from_seq=0, wait_s=0) as reader:
+            while raw := reader.read_raw(RAW_BYTES):
+                digest.update(raw)
+    return digest.hexdigest()[:16]
+
+
+def show_logs() -> None:
+    """Show the services' logs with the simulated time."""
+
+    def add_time(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["at_s"] = f"{(clock.now_ns() - START_NS) / NANOSECONDS:.6f}"
+        return event
+
+    structlog.configure(processors=[structlog.processors.add_log_level, add_time, structlog.processors.JSONRenderer()])
+    sys.unraisablehook = lambda _error: None
+    logging.disable(logging.CRITICAL)
+
+
+def be_quiet() -> None:
+    """Drop the services' logs, and what collecting killed processes' tasks would print."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda _error: None
+    gc.disable()

@@ -1,0 +1,233 @@
+"""The world of a simulation: one clock, one network, and the processes that live by them.
+
+The seed decides who runs next when several could, how long each turn takes, how late news arrives: the same seed
+gives the same history to the byte.
+"""
+
+import asyncio
+import heapq
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from holdfast._native import JournalReader, JournalWriter
+from holdfast.journals import open_reader
+from holdfast.service import Frame, Host, Loop
+from holdfast.settings import Settings
+from holdfast.simulation.loop import SimulatedLoop
+from holdfast.simulation.network import Network
+
+NANOSECONDS = 1_000_000_000
+STEADY_START_NS = 1_000 * NANOSECONDS
+TURN_NS_MIN, TURN_NS_MAX = 1_000, 20_000
+WAKE_S_MIN, WAKE_S_MAX = 3e-6, 60e-6
+IDLE_S_MIN, IDLE_S_MAX = 0.01, 0.04
+
+
+class Readable(Protocol):
+    """What one can wait for."""
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the record that is read next."""
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the newest record."""
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """Somebody who sleeps until a journal grows."""
+
+    loop: SimulatedLoop
+    readers: Sequence[Readable]
+    woken: asyncio.Future[None]
+
+    def is_over(self) -> bool:
+        """Say whether there is something to read."""
+        return any(reader.last_seq >= reader.next_seq for reader in self.readers)
+
+    def wake(self) -> None:
+        """End the sleep."""
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """One simulated process: it can be killed without a word, or stand still for a while."""
+
+    name: str
+    loop: SimulatedLoop
+    frozen_until_ns: int = 0
+    is_alive: bool = True
+    task: asyncio.Task[None] | None = None
+    frame: Frame | None = None
+    writers: list[JournalWriter] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+
+    def let_go(self) -> None:
+        """Let go of the journals, as the operating system does for a process that ended."""
+        for loop in self.loops:
+            loop.stop()
+            loop.turn(0)
+        for writer in self.writers:
+            writer.close()
+
+
+class World:
+    """Time, network and processes of one run."""
+
+    def __init__(self, seed: int, start_ns: int) -> None:
+        self.seed = seed
+        self.now_ns = start_ns
+        self._start_ns = start_ns
+        self.wall_step_ns = 0
+        self.draw = self.stream("turns")
+        self.network = Network(self.stream("network"))
+        self.processes: list[Process] = []
+        self.ended: list[Process] = []
+        self.current: Process | None = None
+        self.turns = 0
+        self._waits: list[Wait] = []
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._event_count = 0
+
+    def stream(self, name: str) -> random.Random:
+        """Return a source of decisions of its own: what one part draws does not move another."""
+        return random.Random(f"{self.seed} {name}")  # noqa: S311 - repeatable on purpose
+
+    def wall_ns(self) -> int:
+        """Return the host's wall clock."""
+        return self.now_ns + self.wall_step_ns
+
+    def steady_ns(self) -> int:
+        """Return the host's steady clock."""
+        return self.now_ns - self._start_ns + STEADY_START_NS
+
+    def steady_s(self) -> float:
+        """Return the same in seconds."""
+        return (self.now_ns - self._start_ns + STEADY_START_NS) / NANOSECONDS
+
+    def spawn(self, name: str, work: Callable[[Process], Awaitable[None]]) -> Process:
+        """Start a process that does one thing until it ends or is killed."""
+        process = Process(name, SimulatedLoop(self.steady_s, self.network, name))
+        self.processes.append(process)
+
+        async def run() -> None:
+            await work(process)
+
+        process.task = process.loop.create_task(run())
+        return process
+
+    def kill(self, process: Process) -> None:
+        """End a process in mid-step: nothing of it runs any more, its journals and connections are let go."""
+        process.is_alive = False
+        self.processes.remove(process)
+        # Kept: collecting a task would run what stands in its `finally`.
+        self.ended.append(process)
+        self._waits = [wait for wait in self._waits if wait.loop is not process.loop]
+        self.network.drop_all(process.loop)
+        process.let_go()
+
+    def at(self, time_ns: int, action: Callable[[], None]) -> None:
+        """Let something happen at a time."""
+        self._event_count += 1
+        heapq.heappush(self._events, (time_ns, self._event_count, action))
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Let something happen later."""
+        self.at(self.now_ns + int(delay_s * NANOSECONDS), action)
+
+    def run(self, until_ns: int, is_done: Callable[[], bool] | None = None, *, every_ns: int = NANOSECONDS) -> bool:
+        """Let time pass until a moment, or until a condition holds that is looked at now and then."""
+        look_ns = self.now_ns
+        while self.now_ns < until_ns:
+            if is_done is not None and self.now_ns >= look_ns:
+                look_ns = self.now_ns + every_ns
+                if is_done():
+                    return True
+            next_ns = self._turn_one()
+            if next_ns is not None:
+                self.now_ns = max(self.now_ns, min(next_ns, until_ns))
+        return is_done is not None and is_done()
+
+    def _turn_one(self) -> int | None:
+        """Let one process run one turn; with nothing to run, return when there will be."""
+        while self._events and self._events[0][0] <= self.now_ns:
+            heapq.heappop(self._events)[2]()
+        now_ns = self.now_ns
+        next_ns = self._events[0][0] if self._events else 2**62
+        able = []
+        for process in self.processes:
+            due_s = process.loop.due_s
+            if due_s is None:
+                continue
+            due_ns = math.ceil(due_s * NANOSECONDS) - STEADY_START_NS + self._start_ns if due_s else now_ns
+            due_ns = max(due_ns, process.frozen_until_ns)
+            if due_ns <= now_ns:
+                able.append(process)
+            elif due_ns < next_ns:
+                next_ns = due_ns
+        if not able:
+            return next_ns
+        process = able[0] if len(able) == 1 else able[self.draw.randrange(len(able))]
+        self.current = process
+        process.loop.turn()
+        self.current = None
+        self.turns += 1
+        self.now_ns += self.draw.randrange(TURN_NS_MIN, TURN_NS_MAX)
+        self._wake()
+        return None
+
+    def _wake(self) -> None:
+        over = [wait for wait in self._waits if wait.is_over()]
+        for wait in over:
+            self._waits.remove(wait)
+            delay_s = self.draw.uniform(WAKE_S_MIN, WAKE_S_MAX)
+            wait.loop.call_later(delay_s, wait.wake)
+
+    async def wait(self, process: Process, readers: Sequence[Readable], timeout_s: float | None = None) -> None:
+        """Sleep until a journal has something to read, at most so long."""
+        wait = Wait(process.loop, readers, process.loop.create_future())
+        if wait.is_over():
+            await asyncio.sleep(0)
+            return
+        self._waits.append(wait)
+        timer = process.loop.call_later(timeout_s, wait.wake) if timeout_s is not None else None
+        await wait.woken
+        if timer is not None:
+            timer.cancel()
+        if wait in self._waits:
+            self._waits.remove(wait)
+
+
+class SimulatedHost(Host):
+    """What a service takes from its machine, in the simulation."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:
+        """Turn a loop when its inputs grow and now and then, until the service is asked to stop."""
+        process, world = self._process, self._world
+        process.loops.append(loop)
+        readers: list[JournalReader] = [open_reader(settings, name, from_seq=0, wait_s=0) for name in inputs]
+        assert process.frame is not None
+        while not process.frame.stopping.is_set():
+            for reader in readers:
+                reader.seek_end()
+            if not loop.turn(world.wall_ns()):
+                await world.wait(process, readers, world.draw.uniform(IDLE_S_MIN, IDLE_S_MAX))
+            else:
+                await asyncio.sleep(0)
+
+    async def follow(self, reader: JournalReader, on_records: Callable[[], None]) -> None:
+        """Call `on_records` now and whenever there is something to read."""
+        while True:
+            on_records()
+            await self._world.wait(self._process, [reader])

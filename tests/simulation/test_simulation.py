@@ -1,0 +1,44 @@
+"""The simulation is deterministic, takes no time of its own, and its checkers hold over a first few seeds."""
+
+import json
+import subprocess
+import sys
+
+from holdfast.simulation.plan import Plan
+
+COMMAND = [sys.executable, "-m", "holdfast", "simulate", "--json", "--jobs", "1"]
+
+
+def simulate(seed: int, seeds: int = 1) -> dict[str, object]:
+    arguments = [*COMMAND, "--seed", str(seed), "--seeds", str(seeds)]
+    found = subprocess.run(arguments, capture_output=True, text=True, timeout=50, check=False)
+    summary: dict[str, object] = json.loads(found.stdout)
+    assert found.returncode == (0 if summary["ok"] else 1), found.stderr[-2000:]
+    return summary
+
+
+def test_the_same_seed_gives_the_same_events_in_another_process_and_another_seed_others() -> None:
+    first, again, other = simulate(9), simulate(9), simulate(10)
+    assert first["event_hashes"] == again["event_hashes"]
+    assert first["orders"] == again["orders"] != 0
+    assert set(first["event_hashes"].values()) != set(other["event_hashes"].values())  # type: ignore[attr-defined]
+
+
+def test_what_ran_before_does_not_move_a_seed() -> None:
+    hashes = [simulate(seed)["event_hashes"] for seed in (11, 12)]
+    assert simulate(11, 2)["event_hashes"] == hashes[0] | hashes[1]  # type: ignore[operator]
+
+
+def test_a_few_seeds_hold_every_invariant_and_meet_faults() -> None:
+    summary = simulate(100, 12)
+    assert summary["violations"] == []
+    assert summary["seeds"] == 12
+    assert summary["faults"]
+
+
+def test_seeds_differ_in_what_they_plan() -> None:
+    plans = [Plan.of(seed) for seed in range(200)]
+    assert {plan.encoding for plan in plans} == {"json", "msgpack"}
+    kinds = {act.kind for plan in plans for act in plan.acts}
+    assert {"kill", "freeze", "outage", "trip", "stranger"} <= kinds
+    assert any(not plan.acts for plan in plans)
