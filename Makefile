@@ -2,12 +2,15 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo simulation test lint format types native-test bench lock stubs clean
+.PHONY: help setup wheel demo simulation campaign test lint format types native-test bench lock stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
 DEMO_OPTIONS = $(if $(DURATION),--duration $(DURATION)) $(if $(SESSION),--session "$(SESSION)") \
 	$(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(JSON)),--json)
+
+CAMPAIGN_OPTIONS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(PARALLEL),--parallel $(PARALLEL)) \
+	$(if $(filter-out 0,$(JSON)),--json)
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +24,9 @@ demo: setup ## Trade on the simulated venue, live in the terminal. DURATION=30 J
 simulation: setup ## Run every service in simulated time under faults. SEEDS=1000 SEED=1 JSON=1 LOGS=1
 	@$(WITHIN) env PYTHONHASHSEED=0 holdfast simulate --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) \
 		$(if $(filter-out 0,$(LOGS)),--logs) $(if $(filter-out 0,$(JSON)),--json)
+
+campaign: setup ## Trade under faults and crashes, again and again, and judge. RUNS=40 SEED=1 JSON=1 PARALLEL=4
+	@$(WITHIN) holdfast campaign $(CAMPAIGN_OPTIONS)
 
 test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
 	@app/setup/setup.sh lints

@@ -15,6 +15,7 @@ def test_a_shipped_drill_is_a_script_that_says_what_to_expect(file: Path) -> Non
     assert list(script.entries())
     assert file.read_text().startswith("# Drill: ")
     assert "Expected: " in file.read_text()
+    assert FaultScript.parse(script.to_toml(), file="written") == script
 
 
 def test_drills_are_shipped() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from holdfast.settings.schema import SERVICES
 SYMBOLS = ("AAPL", "AMD", "BAC", "IBM", "MSFT", "BTC/USD")
 TRADING_CORES_MIN = 2
 BRISK = {"entry_imbalance": 0.4, "hold_s": 1.5, "pause_s": 2.0}
+# The examples pay the spread at each round trip, and five losses would end a demo's day.
 DEMO_LIMITS = {"consecutive_losses_max": 50, "trades_per_day_max": 500}
 
 
@@ -57,7 +59,15 @@ def free_port() -> int:
     return port
 
 
-def write_configuration(directory: Path, options: DemoOptions, venue: VenueAddress, *, cores: int) -> None:
+def write_configuration(
+    directory: Path,
+    options: DemoOptions,
+    venue: VenueAddress,
+    *,
+    cores: int,
+    strategies: list[dict[str, object]] | None = None,
+    limits_changed: Mapping[str, int] = DEMO_LIMITS,
+) -> None:
     """Write system.json, risk_limits.toml beside it; every port is a free one."""
     directory.mkdir(parents=True, exist_ok=True)
     host = venue.url.removeprefix("https://")
@@ -81,16 +91,15 @@ def write_configuration(directory: Path, options: DemoOptions, venue: VenueAddre
         },
         "clock": {"session_time": "venue"},
         "services": services,
-        "strategies": _strategies(venue.symbols),
+        "strategies": _strategies(venue.symbols) if strategies is None else strategies,
     }
     (directory / "system.json").write_text(json.dumps(system, indent=2))
     limits = (default_config_dir() / "risk_limits.toml").read_text()
-    (directory / "risk_limits.toml").write_text(_with_demo_limits(limits))
+    (directory / "risk_limits.toml").write_text(_with_limits(limits, limits_changed))
 
 
-def _with_demo_limits(limits: str) -> str:
-    """Loosen two breakers: the examples pay the spread at each round trip, and five losses would end a demo's day."""
-    for key, value in DEMO_LIMITS.items():
+def _with_limits(limits: str, changes: Mapping[str, int]) -> str:
+    for key, value in changes.items():
         limits, count = re.subn(rf"^{key} = \d+$", f"{key} = {value}", limits, flags=re.MULTILINE)
         assert count == 1, key
     return limits

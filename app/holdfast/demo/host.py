@@ -6,6 +6,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
@@ -33,17 +34,18 @@ SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own defaul
 class DemoHost:
     """Owns the processes, from `start` to `stop`."""
 
-    def __init__(self, options: DemoOptions) -> None:
+    def __init__(self, options: DemoOptions, *, postgres: EmbeddedPostgres | None = None) -> None:
         self.options = options
         self.ledger_file = options.state_dir / "venue" / "ledger.jsonl"
         self.config_dir = options.state_dir / "config"
         self.log_dir = options.state_dir / "logs"
         self.supervisor = Supervisor(options.state_dir / "run")
-        self.postgres = EmbeddedPostgres()
+        self.postgres = postgres or EmbeddedPostgres()
+        self.dsn = self.postgres.dsn()
         self.settings: Settings
         self.venue: VenueAddress
         self.services_start_s = 0.0
-        self._tls: ssl.SSLContext
+        self.tls: ssl.SSLContext
         self._postgres_guard: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,7 +57,7 @@ class DemoHost:
             directory.mkdir(parents=True, exist_ok=True)
         postgres_start = asyncio.create_task(asyncio.to_thread(self.postgres.start))
         self.venue = await self._start_venue()
-        self._tls = ssl.create_default_context(cafile=self.venue.ca_file)
+        self.tls = ssl.create_default_context(cafile=self.venue.ca_file)
         await postgres_start
         self._postgres_guard = asyncio.create_task(self._guard_postgres())
         write_configuration(self.config_dir, self.options, self.venue, cores=os.cpu_count() or 1)
@@ -63,7 +65,7 @@ class DemoHost:
         curve.generate(self.settings.state_dir / "keys", "relay")
         started_ns = clock.monotonic_ns()
         for name in SERVICES:
-            self._start_service(name)
+            self.start_service(name)
         await self.supervisor.wait_ready(list(SERVICES), SERVICES_START_TIMEOUT_S)
         self.services_start_s = (clock.monotonic_ns() - started_ns) / 1e9
 
@@ -81,24 +83,31 @@ class DemoHost:
         """Return the venue's own counters; empty when it does not answer."""
         return await asyncio.to_thread(self._get, f"{self.venue.url}/venue/status")
 
+    async def operate(self, path: str, body: str = "") -> dict[str, Any]:
+        """Ask the venue as its operator, by POST; empty when it does not answer."""
+        request = Request(f"{self.venue.url}/venue/{path}", data=body.encode(), method="POST")  # noqa: S310 - https only
+        return await asyncio.to_thread(self._get, request)
+
     async def pause_market(self) -> dict[str, Any]:
         """Let the venue publish nothing more and return its counters; empty when it does not answer."""
-        return await asyncio.to_thread(self._get, Request(f"{self.venue.url}/venue/pause", method="POST"))  # noqa: S310 - https only
+        return await self.operate("pause")
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory of each service, shared pages counted once, and the total."""
         sizes = {name: proportional_set_bytes(self.supervisor.units[name].pid) for name in SERVICES}
         return {**sizes, "total": sum(sizes.values())}
 
-    def _start_service(self, name: str) -> None:
+    def start_service(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start one service, with more in its environment."""
         command = holdfast_command("run", name, "--config", str(self.config_dir))
-        environment = {
+        variables = {
             "ALPACA_API_KEY": KEY_ID,
             "ALPACA_API_SECRET": SECRET_KEY,
-            "DATABASE_URL": self.postgres.dsn(),
+            "DATABASE_URL": self.dsn,
+            **(environment or {}),
         }
         log_file = self.log_dir / f"{name}.log"
-        self.supervisor.start(Unit(name=name, command=command, log_file=log_file, environment=environment))
+        self.supervisor.start(Unit(name=name, command=command, log_file=log_file, environment=variables))
 
     async def _start_venue(self) -> VenueAddress:
         options = self.options
@@ -112,12 +121,20 @@ class DemoHost:
             "--tls-dir", str(self.ledger_file.parent),
             "--symbols", ",".join(symbols),
             "--port", "0",
-            "--json",
         ]  # fmt: skip
+        return await self.start_venue(arguments, symbols)
+
+    async def start_venue(
+        self, arguments: list[str], symbols: tuple[str, ...], timeout_s: float = VENUE_START_TIMEOUT_S
+    ) -> VenueAddress:
+        """Start the venue and wait until it answers.
+
+        Raises: OperatingError.
+        """
         log_file = self.log_dir / "venue.log"
-        command = holdfast_command("venue", *arguments)
+        command = holdfast_command("venue", "--json", *arguments)
         self.supervisor.start(Unit(name="venue", command=command, log_file=log_file, is_restarted=False))
-        deadline_s = clock.monotonic_s() + VENUE_START_TIMEOUT_S
+        deadline_s = clock.monotonic_s() + timeout_s
         while clock.monotonic_s() < deadline_s:
             ready = _ready_line(log_file)
             if ready is not None:
@@ -136,7 +153,7 @@ class DemoHost:
 
     def _get(self, url: str | Request) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(url, timeout=5, context=self._tls) as answer:  # noqa: S310 - https only
+            with urllib.request.urlopen(url, timeout=5, context=self.tls) as answer:  # noqa: S310 - https only
                 body: dict[str, Any] = json.load(answer)
                 return body
         except (urllib.error.URLError, OSError, ValueError):

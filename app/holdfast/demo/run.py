@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from psycopg import sql
 
 from holdfast import clock
 from holdfast.demo.configuration import DemoOptions
 from holdfast.demo.host import DemoHost
+from holdfast.demo.rest import count_rows, settle
 from holdfast.demo.summary import summarise
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
-from holdfast.invariants import StoredJournals
-from holdfast.invariants.account import account_of
-from holdfast.journals import WRITERS, open_reader
 
 REFRESH_INTERVAL_S = 0.25
 POLL_INTERVAL_S = 0.05
@@ -61,10 +57,10 @@ async def run_demo(options: DemoOptions, show: Callable[[Progress], None]) -> di
         show(Progress(host=host, phase="settling", elapsed_s=_elapsed_s(started_ns), fraction=None, venue=venue))
         memory_bytes = host.memory_bytes()
         risk_check_ns = await asyncio.to_thread(_risk_check_ns, host)
-        await _settle(host)
+        await settle(host)
         lag_s_max = await asyncio.to_thread(_gauge, host, "recorder", "holdfast_recorder_lag_seconds_max")
         venue = await host.venue_status() or venue
-        rows = await asyncio.to_thread(_count_rows, host.postgres.dsn())
+        rows = await asyncio.to_thread(count_rows, host.dsn)
     finally:
         await host.stop()
     summary = summarise(
@@ -122,75 +118,6 @@ async def _trade(
         except TimeoutError:
             continue
     return venue
-
-
-async def _settle(host: DemoHost) -> None:
-    """Stop new intents, let the orders end, let the recorder catch up."""
-    await _market_data_caught_up(host)
-    await host.supervisor.stop("signal-bridge")
-    await _orders_at_rest(host)
-    await host.supervisor.stop("execution-engine")
-    await _recorder_caught_up(host)
-
-
-async def _eventually(is_done: Callable[[], bool], timeout_s: float) -> None:
-    """Ask again and again, in a thread, until it is so or the time is over: the judge sees what is missing then."""
-    deadline_s = clock.monotonic_s() + timeout_s
-    while clock.monotonic_s() < deadline_s:
-        if await asyncio.to_thread(is_done):
-            return
-        await asyncio.sleep(POLL_INTERVAL_S)
-
-
-async def _market_data_caught_up(host: DemoHost) -> None:
-    """Wait until what the venue sent of a recorded session is in the journal; it sends nothing more."""
-    if host.options.session is None:
-        return
-    venue = await host.pause_market()
-    sent = int(venue.get("quotes_sent", 0)) + int(venue.get("trades_sent", 0))
-    with open_reader(host.settings, "market_data", wait_s=0) as reader:
-        await _eventually(lambda: reader.last_seq >= sent, SETTLE_TIMEOUT_S)
-
-
-async def _orders_at_rest(host: DemoHost) -> None:
-    """Wait until every approval has reached the venue and no order is in flight."""
-    await _eventually(
-        lambda: account_of(StoredJournals(host.settings), skips_market_data=True).in_flight == 0,
-        SETTLE_TIMEOUT_S,
-    )
-
-
-async def _recorder_caught_up(host: DemoHost) -> None:
-    """Wait until PostgreSQL holds every record."""
-    heads: dict[str, int] = {}
-    for name in WRITERS:
-        with open_reader(host.settings, name, wait_s=0) as reader:
-            heads[name] = reader.last_seq
-
-    def is_stored() -> bool:
-        stored = _stored_offsets(host.postgres.dsn())
-        return all(stored.get(name, 0) >= head for name, head in heads.items())
-
-    await _eventually(is_stored, RECORDER_TIMEOUT_S)
-
-
-def _stored_offsets(dsn: str) -> dict[str, int]:
-    try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
-            return dict(connection.execute("SELECT journal, max(seq) FROM journal_offsets GROUP BY journal").fetchall())
-    except psycopg.Error:
-        return {}
-
-
-def _count_rows(dsn: str) -> dict[str, int]:
-    """Return the number of rows of every table."""
-    with psycopg.connect(dsn, connect_timeout=5) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        rows = {}
-        for (table,) in tables:
-            query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
-            (rows[table],) = connection.execute(query).fetchone() or (0,)
-    return rows
 
 
 def _samples(host: DemoHost, service: str) -> list[Sample]:

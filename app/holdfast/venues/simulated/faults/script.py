@@ -4,6 +4,7 @@ A script is a seed and tables of faults: `[[http]]`, `[[order_stream]]`, `[[data
 seconds of the host's clock since the script was loaded.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -196,6 +197,16 @@ class FaultScript(Section):
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(file=file, key="", expected="a readable fault script", found=str(error)) from None
         return cls.parse(text, file=file)
+
+    def to_toml(self) -> str:
+        """Return the script as its file says it, defaults left out."""
+        lines = [f"seed = {self.seed}"]
+        for key, fault in self.entries():
+            values = fault.model_dump(mode="json", exclude_defaults=True)
+            lines += ["", f"[[{key.partition('[')[0]}]]"]
+            # JSON's texts, numbers and lists are TOML's too.
+            lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        return "\n".join(lines) + "\n"
 
     def entries(self) -> Iterator[tuple[str, Fault]]:
         """Yield each fault with its key, such as `http[0]`."""

@@ -1,0 +1,86 @@
+"""Bringing a host of processes to rest, so that it can be judged: no new intents, orders at rest, everything stored."""
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from holdfast import clock
+from holdfast.demo.host import DemoHost
+from holdfast.invariants import StoredJournals
+from holdfast.invariants.account import account_of
+from holdfast.journals import WRITERS, open_reader
+
+POLL_INTERVAL_S = 0.05
+SETTLE_TIMEOUT_S = 20.0
+RECORDER_TIMEOUT_S = 60.0
+
+
+async def settle(host: DemoHost) -> None:
+    """Stop new intents, let the orders end, let the recorder catch up."""
+    await market_data_caught_up(host)
+    await host.supervisor.stop("signal-bridge")
+    await orders_at_rest(host)
+    await host.supervisor.stop("execution-engine")
+    await recorder_caught_up(host)
+
+
+async def eventually(is_done: Callable[[], bool], timeout_s: float) -> bool:
+    """Ask again and again, in a thread, until it is so or the time is over: the judge sees what is missing then."""
+    deadline_s = clock.monotonic_s() + timeout_s
+    while clock.monotonic_s() < deadline_s:
+        if await asyncio.to_thread(is_done):
+            return True
+        await asyncio.sleep(POLL_INTERVAL_S)
+    return False
+
+
+async def market_data_caught_up(host: DemoHost) -> None:
+    """Wait until what the venue sent of a recorded session is in the journal; it sends nothing more."""
+    if host.options.session is None:
+        return
+    venue = await host.pause_market()
+    sent = int(venue.get("quotes_sent", 0)) + int(venue.get("trades_sent", 0))
+    with open_reader(host.settings, "market_data", wait_s=0) as reader:
+        await eventually(lambda: reader.last_seq >= sent, SETTLE_TIMEOUT_S)
+
+
+async def orders_at_rest(host: DemoHost, timeout_s: float = SETTLE_TIMEOUT_S) -> bool:
+    """Wait until every approval has reached the venue and no order is in flight."""
+    return await eventually(
+        lambda: account_of(StoredJournals(host.settings), skips_market_data=True).in_flight == 0, timeout_s
+    )
+
+
+async def recorder_caught_up(host: DemoHost, timeout_s: float = RECORDER_TIMEOUT_S) -> bool:
+    """Wait until PostgreSQL holds every record."""
+    heads: dict[str, int] = {}
+    for name in WRITERS:
+        with open_reader(host.settings, name, wait_s=0) as reader:
+            heads[name] = reader.last_seq
+
+    def is_stored() -> bool:
+        stored = _stored_offsets(host.dsn)
+        return all(stored.get(name, 0) >= head for name, head in heads.items())
+
+    return await eventually(is_stored, timeout_s)
+
+
+def _stored_offsets(dsn: str) -> dict[str, int]:
+    try:
+        with psycopg.connect(dsn, connect_timeout=5) as connection:
+            return dict(connection.execute("SELECT journal, max(seq) FROM journal_offsets GROUP BY journal").fetchall())
+    except psycopg.Error:
+        return {}
+
+
+def count_rows(dsn: str) -> dict[str, int]:
+    """Return the number of rows of every table."""
+    with psycopg.connect(dsn, connect_timeout=5) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows = {}
+        for (table,) in tables:
+            query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+            (rows[table],) = connection.execute(query).fetchone() or (0,)
+    return rows
