@@ -280,6 +280,25 @@ async def test_the_gate_closes_while_the_order_stream_is_down_and_opens_again_on
     await desk.until(another_leaves)
 
 
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("is_stream_cut", [True, False])
+async def test_a_strangers_order_that_filled_and_ended_unheard_is_found_with_its_fill(
+    desk: Desk, scripted_venue: ScriptedVenue, *, is_stream_cut: bool
+) -> None:
+    manual = {"symbol": "BAC", "client_order_id": "by hand", "qty": "3", "side": "buy", "type": "market"}
+    if is_stream_cut:
+        scripted_venue.subscribed.clear()
+        for listener in list(scripted_venue.listeners):
+            await listener.close()
+    order = scripted_venue.add_order(manual | {"time_in_force": "day"})
+    await scripted_venue.fill(order, 3, "40", is_lost=True)
+    await desk.until(desk.fills)
+    assert [(fill.client_order_id, fill.quantity_e9, fill.is_recovered) for fill in desk.fills()] == [
+        ("by hand", 3 * E9, 1)
+    ]
+    assert desk.events("by hand")[0].is_external == 1
+
+
 @pytest.mark.parametrize("crash", ["answered", "drop", "hang"])
 async def test_a_restart_in_mid_flight_neither_repeats_nor_forgets(
     settings: Settings, desk: Desk, scripted_venue: ScriptedVenue, crash: str

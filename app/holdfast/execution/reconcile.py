@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast import clock
 from holdfast._native import (
@@ -51,6 +51,9 @@ class Reconciler:
     is_leg_expected: Callable[[], bool] = lambda: False
     passes: int = 0
     _complete_ns: int = 0
+    _matched_ns: int = 0
+    _mismatches: dict[str, int] = field(default_factory=dict)
+    _mismatches_known: dict[str, int] = field(default_factory=dict)
 
     async def start_up(self) -> Findings:
         """Adopt what the venue has, fetch what we missed, and journal account, positions and the result.
@@ -70,18 +73,28 @@ class Reconciler:
         self._record(ReconcileScope.START_UP, found)
         return found
 
-    async def open_orders(self) -> Findings:
-        """Compare the open orders and recover fills that the stream lost. Raises: RetryLater, BadInput."""
+    async def open_orders(self, *, is_after_silence: bool = False) -> Findings:
+        """Compare the open orders and recover fills that the stream lost. Raises: RetryLater, BadInput.
+
+        After a silence every fill is asked for: an order that nobody told us of may have filled and ended meanwhile.
+        """
         found = Findings()
         await self._orders(found)
-        await self._recover_fills(found)
+        await self._recover_fills(found, is_forced=is_after_silence)
         self._record(ReconcileScope.OPEN_ORDERS, found)
         return found
 
     async def positions(self) -> Findings:
         """Compare the positions and journal them. Raises: RetryLater, BadInput."""
         found = Findings()
-        for snapshot in await self._positions(found, is_first=False):
+        snapshots = await self._positions(found, is_first=False)
+        if not self._mismatches:
+            self._matched_ns = self.ledger.latest_event_ns
+        elif self._mismatches != self._mismatches_known:
+            self._complete_ns = min(self._complete_ns, self._matched_ns)
+            await self._recover_fills(found, is_forced=True)
+        self._mismatches_known = self._mismatches
+        for snapshot in snapshots:
             self.ledger.write(snapshot)
         self._record(ReconcileScope.POSITIONS, found)
         return found
@@ -190,9 +203,11 @@ class Reconciler:
             for symbol, quantity_e9 in own_e9.items()
             if symbol not in venue_e9 and quantity_e9
         ]
+        self._mismatches = {}
         for symbol in () if is_first else sorted(venue_e9.keys() | own_e9.keys()):
             if venue_e9.get(symbol, 0) != own_e9.get(symbol, 0):
                 found.positions_mismatched += 1
+                self._mismatches[symbol] = venue_e9.get(symbol, 0) - own_e9.get(symbol, 0)
                 log.error(
                     "position_mismatched",
                     symbol=symbol,

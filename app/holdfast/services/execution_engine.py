@@ -307,7 +307,7 @@ class Engine:
             found = await self.reconciler.start_up()
             await self._read_clock()
         else:
-            found = await self.reconciler.open_orders()
+            found = await self.reconciler.open_orders(is_after_silence=True)
         self._judge("start_up" if is_start else "open_orders", found, is_expected=True)
         now_s = clock.monotonic_s()
         self.due.open_orders_s = now_s + own.open_orders_interval_s
