@@ -7,10 +7,10 @@ gather the evidence and judge by it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from holdfast.invariants import fills, market, orders
-from holdfast.invariants.evidence import Ending, Evidence, StoredJournals
+from holdfast.invariants import cancels, fills, gate, journals, limits, market, orders, quotes
+from holdfast.invariants.evidence import Closure, Ending, Evidence, StoredJournals
 
-__all__ = ("CHECKERS", "Checker", "Ending", "Evidence", "StoredJournals", "Violation", "check", "verdict")
+__all__ = ("CHECKERS", "Checker", "Closure", "Ending", "Evidence", "StoredJournals", "Violation", "check", "verdict")
 
 DETAILS_SHOWN_MAX = 5
 
@@ -40,17 +40,44 @@ class Checker:
 CHECKERS = (
     Checker(1, orders.one_order_per_intent),
     Checker(1, orders.no_order_beyond_the_approved),
+    Checker(1, orders.orders_are_as_approved),
     Checker(2, orders.no_order_without_approval),
+    Checker(2, limits.every_decision_under_the_active_limits),
+    Checker(3, gate.no_entry_while_closed),
+    Checker(3, gate.no_entry_on_an_old_approval),
+    Checker(3, gate.no_approval_unless_active),
     Checker(4, orders.id_remembered_before_the_order),
+    Checker(4, orders.no_id_used_twice),
     Checker(5, orders.no_order_unknown),
+    Checker(5, orders.nothing_sent_again_unasked),
+    Checker(5, orders.every_order_ends_as_at_the_venue),
     Checker(6, fills.every_fill_exactly_once),
     Checker(6, fills.positions_match),
     Checker(6, fills.cash_matches),
+    Checker(6, fills.average_prices_match),
     Checker(6, fills.database_has_every_fill),
+    Checker(7, fills.events_commute),
+    Checker(7, fills.filled_quantity_never_falls),
+    Checker(8, limits.limits_hold_in_the_worst_case),
+    Checker(8, limits.rates_hold),
+    Checker(10, cancels.no_cancel_or_reduction_blocked),
+    Checker(10, cancels.no_reduction_flips),
+    Checker(10, cancels.every_cancel_reaches_the_venue),
+    Checker(10, cancels.no_cancel_of_another_order),
+    Checker(12, quotes.no_entry_on_a_bad_quote),
     Checker(12, market.every_gap_repaired),
+    Checker(14, gate.no_entry_unless_active),
+    Checker(16, gate.no_order_after_it_expired),
+    Checker(16, journals.no_record_missing),
+    Checker(16, journals.every_intent_decided_once),
+    Checker(16, journals.every_approval_acted_on),
     Checker(16, market.every_quote_journaled),
     Checker(16, market.every_trade_journaled),
-    Checker(17, orders.no_order_queued_by_accident),
+    Checker(17, gate.nothing_waits_for_the_next_session),
+    Checker(17, cancels.strangers_are_left_alone),
+    Checker(17, cancels.strangers_are_reported),
+    Checker(18, journals.every_operator_named),
+    Checker(20, journals.replay_gives_the_same_bytes),
 )
 
 

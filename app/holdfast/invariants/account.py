@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from holdfast._native import (
     AccountSnapshot,
     Bar,
+    Channel,
     Decision,
     Fill,
     Gap,
@@ -36,10 +37,11 @@ class Account:
     """What the journals say happened; amounts scaled by 1e-9."""
 
     market_data: Counter[str] = field(default_factory=lambda: Counter(quotes=0, trades=0, bars=0, gaps=0))
-    gaps_repaired: int = 0
+    gaps_open: dict[tuple[str, str], int] = field(default_factory=dict)
     signals: int = 0
     intents: int = 0
     approved: dict[str, Decision] = field(default_factory=dict)
+    approved_ids: list[str] = field(default_factory=list)
     denied: Counter[str] = field(default_factory=Counter)
     orders: OrderTable = field(default_factory=OrderTable)
     submissions: Counter[str] = field(default_factory=Counter)
@@ -99,6 +101,7 @@ def account_of(journals: "Mapping[str, Iterable[Record]]", *, skips_market_data:
         if isinstance(record, Decision):
             if record.verdict is Verdict.APPROVED and record.action is not IntentAction.CANCEL:
                 account.approved[record.client_order_id] = record
+                account.approved_ids.append(record.client_order_id)
             elif record.verdict is Verdict.DENIED:
                 account.denied[record.rule.label] += 1
             if record.intent_seq in intents_ns:
@@ -112,12 +115,20 @@ def _read_market(account: Account, records: "Iterable[Record]") -> None:
     names = {Quote: "quotes", Trade: "trades", Bar: "bars"}
     for record in records:
         if isinstance(record, Gap):
-            if record.is_repaired:
-                account.gaps_repaired += 1
-            else:
-                account.market_data["gaps"] += 1
+            _read_gap(account, record)
         elif (name := names.get(type(record))) is not None:
             account.market_data[name] += 1
+
+
+def _read_gap(account: Account, gap: Gap) -> None:
+    """Count a gap, or end it: the repair of all channels of a symbol ends what an earlier process left open."""
+    if not gap.is_repaired:
+        account.market_data["gaps"] += 1
+        account.gaps_open.setdefault((gap.symbol, gap.channel.label), gap.seq)
+    elif gap.channel is Channel.ALL:
+        account.gaps_open = {key: seq for key, seq in account.gaps_open.items() if key[0] != gap.symbol}
+    else:
+        account.gaps_open.pop((gap.symbol, gap.channel.label), None)
 
 
 def _read_execution(account: Account, record: "Record") -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from holdfast._native import Decision, OrderEvent, OrderEventKind, RiskLimits
 from holdfast.invariants.account import Account, account_of
 from holdfast.journals import WRITERS, open_reader
 from holdfast.settings import Settings
@@ -63,16 +64,59 @@ class Ending:
     venue: Mapping[str, object] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A time in which no entry may leave, by the host's clock, and why."""
+
+    from_ns: int
+    to_ns: int
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything the checkers may look at. Invariant: the run is over and its orders are at rest."""
+    """Everything the checkers may look at. Invariant: the run is over and its orders are at rest.
+
+    `limits` are those of the active configuration; None: their values are not judged. `closures` are known to who ran
+    the run: the kill latch set, a service dead. `external_order_ids` are orders made past our services.
+    `replays` tells for each journal that was replayed where it differed; empty text: it did not.
+    """
 
     ledger: Ledger
     journals: "Mapping[str, Iterable[Record]]"
+    limits: RiskLimits | None = None
+    closures: tuple[Closure, ...] = ()
     external_order_ids: frozenset[str] = frozenset()
+    replays: Mapping[str, str] = field(default_factory=dict)
     ending: Ending = field(default_factory=Ending)
 
     @cached_property
     def account(self) -> Account:
         """Return what the journals say happened."""
         return account_of(self.journals)
+
+    @cached_property
+    def decided(self) -> "tuple[Record, ...]":
+        """Return every record of the journal `orders`."""
+        return tuple(self.journals["orders"])
+
+    @cached_property
+    def executed(self) -> "tuple[Record, ...]":
+        """Return every record of the journal `executions`."""
+        return tuple(self.journals["executions"])
+
+    @cached_property
+    def submissions(self) -> tuple[OrderEvent, ...]:
+        """Return the steps after which bytes left, in order."""
+        return tuple(
+            record
+            for record in self.executed
+            if isinstance(record, OrderEvent) and record.kind is OrderEventKind.SUBMITTING
+        )
+
+    @cached_property
+    def entries(self) -> tuple[tuple[OrderEvent, Decision], ...]:
+        """Return the submissions that could increase exposure, each with its approval."""
+        approved = self.account.approved
+        pairs = ((event, approved.get(event.client_order_id)) for event in self.submissions)
+        return tuple((event, decision) for event, decision in pairs if decision and not decision.is_reduction)

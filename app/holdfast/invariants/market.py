@@ -7,9 +7,8 @@ from holdfast.invariants.evidence import Evidence
 
 def every_gap_repaired(evidence: Evidence) -> Iterator[str]:
     """Each gap of the market data was ended by a repair."""
-    gaps, repaired = evidence.account.market_data["gaps"], evidence.account.gaps_repaired
-    if gaps != repaired:
-        yield f"{gaps} gaps, {repaired} repaired"
+    for (symbol, channel), seq in evidence.account.gaps_open.items():
+        yield f"market_data {seq}: the gap of {symbol or 'every symbol'} in {channel} was not repaired"
 
 
 def every_quote_journaled(evidence: Evidence) -> Iterator[str]:

@@ -160,6 +160,8 @@ def _evidence(system: System) -> Evidence:
     return Evidence(
         ledger=Ledger.read(system.ledger_file),
         journals=StoredJournals(system.settings),
+        limits=_limits(system.settings.config_dir, system.settings.environment).limits,
+        closures=tuple(system.closures),
         external_order_ids=frozenset(system.external_order_ids),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from holdfast._native import JournalWriter
 from holdfast.errors import ConfigError
+from holdfast.invariants import Closure
 from holdfast.journals import WRITERS, open_latch, open_writer
 from holdfast.service import Frame
 from holdfast.services import execution_engine, market_data, risk_manager, signal_bridge
@@ -96,6 +97,8 @@ class System:
         self.venue: SimulatedVenue | None = None
         self.latch = open_latch(settings)
         self.strangers = 0
+        self.tripped_ns = 0
+        self.closures: list[Closure] = []
         self.external_order_ids: set[str] = set()
 
     def start(self) -> None:
@@ -193,7 +196,8 @@ class System:
                 self.world.network.is_reachable = False
                 self.world.after(act.duration_s, self._end_outage)
             case "trip":
-                self.latch.trip("ann", "drill", self.world.wall_ns())
+                if self.latch.trip("ann", "drill", self.world.wall_ns()):
+                    self.tripped_ns = self.world.wall_ns()
                 self.world.after(act.duration_s, lambda: self.reset("drill is over"))
             case "stranger":
                 self.world.spawn("stranger", self._submit_as_stranger)
@@ -203,7 +207,10 @@ class System:
 
     def reset(self, reason: str) -> None:
         """Clear the kill latch, as an operator."""
+        was_set = self.latch.is_set
         self.latch.reset("ann", reason, self.world.wall_ns())
+        if was_set:
+            self.closures.append(Closure(self.tripped_ns, self.world.wall_ns(), "the kill latch was set"))
 
     async def _submit_as_stranger(self, _process: Process) -> None:
         """Buy something by hand, past all of our services."""

@@ -1,0 +1,89 @@
+"""What must have held in the moment an exposure-increasing byte left."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from holdfast._native import Decision, TimeInForce, TradingState, TradingStateCode, Verdict
+from holdfast.invariants.evidence import Evidence
+from holdfast.settings.sessions import load_sessions
+
+SECOND_NS = 1_000_000_000
+APPROVAL_AGE_NS_MAX = SECOND_NS
+QUOTE_AGE_NS_MAX = SECOND_NS
+STATE_KNOWN_WITHIN_NS = SECOND_NS
+
+
+def no_entry_while_closed(evidence: Evidence) -> Iterator[str]:
+    """No entry leaves while the latch is set, a needed service is dead or the stream is silent for too long."""
+    for event, _ in evidence.entries:
+        for closure in evidence.closures:
+            if closure.from_ns <= event.ts_ns < closure.to_ns:
+                late_ms = (event.ts_ns - closure.from_ns) / 1e6
+                yield f"client_order_id {event.client_order_id}: left {late_ms:.3f} ms after {closure.reason}"
+
+
+def no_entry_on_an_old_approval(evidence: Evidence) -> Iterator[str]:
+    """Approval and market event are at most a second old when the bytes leave, and the intent has not expired."""
+    for event, decision in evidence.entries:
+        name = f"client_order_id {event.client_order_id}"
+        if event.ts_ns - decision.ts_ns > APPROVAL_AGE_NS_MAX:
+            yield f"{name}: left {(event.ts_ns - decision.ts_ns) / 1e6:.3f} ms after its approval"
+        if event.ts_ns - decision.origin_ns > QUOTE_AGE_NS_MAX:
+            yield f"{name}: left {(event.ts_ns - decision.origin_ns) / 1e6:.3f} ms after its market event"
+
+
+def no_order_after_it_expired(evidence: Evidence) -> Iterator[str]:
+    """Nothing is sent on a request past its expiry, reductions included."""
+    for event in evidence.submissions:
+        decision = evidence.account.approved.get(event.client_order_id)
+        if decision is not None and 0 < decision.expires_ns <= event.ts_ns:
+            yield f"client_order_id {event.client_order_id}: left {event.ts_ns - decision.expires_ns} ns too late"
+
+
+def no_approval_unless_active(evidence: Evidence) -> Iterator[str]:
+    """The risk gate approves entries only while the trading state it wrote last is ACTIVE."""
+    state = TradingStateCode.NONE
+    for record in evidence.decided:
+        if isinstance(record, TradingState):
+            state = record.state
+        elif isinstance(record, Decision) and _is_approved_entry(record) and state is not TradingStateCode.ACTIVE:
+            yield f"orders {record.seq}: approved while {state.label or 'no state is known'}"
+
+
+def no_entry_unless_active(evidence: Evidence) -> Iterator[str]:
+    """Entries stop within a second of the risk gate's word that trading is not ACTIVE."""
+    states = [(record.ts_ns, record.state) for record in evidence.decided if isinstance(record, TradingState)]
+    times = [ts_ns for ts_ns, _ in states]
+    for event, _ in evidence.entries:
+        known = bisect_right(times, event.ts_ns - STATE_KNOWN_WITHIN_NS)
+        current = bisect_right(times, event.ts_ns)
+        recent = {state for _, state in states[max(known - 1, 0) : current]}
+        if TradingStateCode.ACTIVE not in recent:
+            state = states[current - 1][1].label if current else "no state is known"
+            yield f"client_order_id {event.client_order_id}: left while {state}"
+
+
+def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
+    """Outside the regular session only what asks for it leaves: extended hours, the auctions, crypto."""
+    starts = evidence.ledger.of_kind("venue_started")
+    if any(abs(line["host_ns"] - line["start_ns"]) > SECOND_NS for line in starts):
+        # The venue lives in another time than the host: the calendar says nothing about its session.
+        return
+    sessions = load_sessions()
+    for event in evidence.submissions:
+        decision = evidence.account.approved.get(event.client_order_id)
+        if decision is None or "/" in decision.symbol or decision.is_extended_hours:
+            continue
+        if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
+            continue
+        place = bisect_right(sessions, (event.ts_ns, 2**63)) - 1
+        if place < 0 or event.ts_ns >= sessions[place][1]:
+            yield f"client_order_id {event.client_order_id}: left outside the session"
+
+
+def _is_approved_entry(decision: Decision) -> bool:
+    return (
+        decision.verdict is Verdict.APPROVED
+        and not decision.is_reduction
+        and decision.action.label in {"new", "replace"}
+    )

@@ -1,0 +1,133 @@
+"""Risk limits in the worst case, counted a second time from the journals: everything open may fill."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from holdfast._native import (
+    Consumed,
+    Decision,
+    IntentAction,
+    Order,
+    OrderClass,
+    OrderTable,
+    PositionBook,
+    Side,
+    Verdict,
+)
+from holdfast.invariants.evidence import Evidence
+
+SECOND_NS = 1_000_000_000
+E9 = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the risk gate had read and approved, order by order; approved orders count from their approval on."""
+
+    orders: OrderTable = field(default_factory=OrderTable)
+    positions: PositionBook = field(default_factory=PositionBook)
+    pending: dict[str, Decision] = field(default_factory=dict)
+
+    def apply(self, record: object) -> None:
+        """Take one record of the journal `executions`."""
+        order = self.orders.apply(record)  # type: ignore[arg-type]
+        self.positions.apply(record)  # type: ignore[arg-type]
+        if order is not None:
+            self.pending.pop(order.client_order_id, None)
+
+    def position_e9(self, symbol: str) -> int:
+        """Return the signed quantity held."""
+        position = self.positions.get(symbol)
+        return position.quantity_e9 if position is not None else 0
+
+    def worst_e9(self, symbol: str, side: Side) -> int:
+        """Return the least that the position can come to on one side, as a magnitude, if all of that side fills.
+
+        An order and its replacement never both fill in full: of such a pair the larger counts.
+        """
+        sign = 1 if side is Side.BUY else -1
+        open_e9: dict[str, int] = {}
+        for order in self.orders.open_orders():
+            if order.symbol == symbol and order.side is side and not order.parent_order_id:
+                root = self._root(order)
+                open_e9[root] = max(open_e9.get(root, 0), order.open_quantity_e9)
+        for client_order_id, decision in self.pending.items():
+            if decision.symbol == symbol and decision.side is side:
+                root = decision.target_client_order_id or client_order_id
+                open_e9[root] = max(open_e9.get(root, 0), decision.quantity_e9)
+        return sign * self.position_e9(symbol) + sum(open_e9.values())
+
+    def _root(self, order: Order) -> str:
+        return order.replaces_order_id or order.venue_order_id or order.client_order_id
+
+
+def limits_hold_in_the_worst_case(evidence: Evidence) -> Iterator[str]:
+    """After each approved entry the position stays within its limit though everything open fills."""
+    if evidence.limits is None:
+        return
+    limits = evidence.limits.as_dict()
+    desk = Desk()
+    executed = iter(evidence.executed)
+    reached, consumed = 0, Consumed()
+    for record in evidence.decided:
+        if isinstance(record, Consumed):
+            consumed = record
+        if not isinstance(record, Decision) or not _is_approved_order(record):
+            continue
+        while reached < consumed.executions_seq and (step := next(executed, None)) is not None:
+            desk.apply(step)
+            reached = step.seq
+        desk.pending[record.client_order_id] = record
+        if not record.is_reduction and record.order_class in (OrderClass.NONE, OrderClass.SIMPLE):
+            yield from _beyond(record, desk, limits)
+
+
+def _beyond(decision: Decision, desk: Desk, limits: dict[str, int]) -> Iterator[str]:
+    worst_e9 = desk.worst_e9(decision.symbol, decision.side)
+    price_e9 = decision.limit_price_e9 or decision.reference_price_e9
+    amounts = {
+        "order_quantity_max_e9": decision.quantity_e9,
+        "order_notional_max_e9": price_e9 * decision.quantity_e9 // E9,
+        "position_quantity_max_e9": worst_e9,
+    }
+    for name, value in amounts.items():
+        if value > limits[name]:
+            yield f"orders {decision.seq}: {decision.symbol} {name}={limits[name]}, worst case {value}"
+
+
+def rates_hold(evidence: Evidence) -> Iterator[str]:
+    """Approved entries stay within the rate of orders and the repetitions of one symbol."""
+    if evidence.limits is None:
+        return
+    limits = evidence.limits.as_dict()
+    times: list[int] = []
+    by_symbol: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for record in evidence.decided:
+        if not isinstance(record, Decision) or not _is_approved_order(record) or record.is_reduction:
+            continue
+        times.append(record.ts_ns)
+        in_second = len(times) - bisect_left(times, record.ts_ns - SECOND_NS + 1)
+        if in_second > limits["order_burst_max"] + limits["order_rate_per_s_max"]:
+            yield f"orders {record.seq}: {in_second} entries within a second"
+        if record.action is IntentAction.NEW:
+            own = by_symbol[record.strategy, record.symbol]
+            own.append(record.ts_ns)
+            in_window = len(own) - bisect_left(own, record.ts_ns - limits["repeat_window_ns"] + 1)
+            if in_window > limits["repeat_entries_max"]:
+                yield f"orders {record.seq}: {in_window} entries of {record.symbol} within the repeat window"
+
+
+def every_decision_under_the_active_limits(evidence: Evidence) -> Iterator[str]:
+    """Approvals carry the hash of the limits that are active."""
+    if evidence.limits is None:
+        return
+    for record in evidence.decided:
+        if isinstance(record, Decision) and _is_approved_order(record) and record.limits_hash != evidence.limits.hash:
+            yield f"orders {record.seq}: limits {record.limits_hash:x}, active {evidence.limits.hash:x}"
+
+
+def _is_approved_order(decision: Decision) -> bool:
+    is_order = decision.action in (IntentAction.NEW, IntentAction.REPLACE)
+    return decision.verdict is Verdict.APPROVED and is_order
