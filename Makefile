@@ -29,7 +29,7 @@ campaign: setup ## Trade under faults and crashes, again and again, and judge. R
 	@$(WITHIN) holdfast campaign $(CAMPAIGN_OPTIONS)
 
 test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
-	@app/setup/setup.sh lints
+	@app/setup/setup.sh lints servers
 	@$(WITHIN) python app/setup/checks.py
 
 lint: ## Run the linters only.

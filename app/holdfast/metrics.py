@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 SERVICE_UP = Gauge("holdfast_service_up", "1 once the service said it is ready", ["service"])
+RELEASE = Gauge("holdfast_release", "1; the labels say which code and configuration run", ["build_hash", "config_hash"])
 
 # signal-bridge
 SIGNALS_NEXT_SEQ = Gauge("holdfast_signals_next_seq", "Number of the next record of the journal signals")
@@ -15,6 +16,7 @@ RISK_CHECK_SECONDS = Gauge("holdfast_risk_check_seconds", "Time of one judgement
 RISK_CHECK_SECONDS_SUM = Gauge("holdfast_risk_check_seconds_sum", "Time spent judging since the start")
 RISK_TRIPS = Counter("holdfast_risk_breaker_trips_total", "Circuit breakers tripped")
 RISK_USAGE = Gauge("holdfast_risk_limit_used_ratio", "How full a limit is that fills up over time", ["rule"])
+RISK_LIMIT = Gauge("holdfast_risk_limit", "A limit in force; amounts in USD, counts and shares as they are", ["limit"])
 RISK_LAG = Gauge("holdfast_risk_lag_records", "Records that the risk-manager has not read yet", ["journal"])
 RISK_TURNED = Gauge("holdfast_risk_turned_timestamp_seconds", "When the risk-manager's loop last reported")
 TRADING_STATE = Gauge("holdfast_trading_state", "1 for the trading state in force", ["state"])
@@ -77,6 +79,34 @@ RECONCILIATIONS = Counter(
     "Reconciliations by scope and outcome: matched, differed, failed",
     ["scope", "outcome"],
 )
+VENUE_ANSWERS = Counter(
+    "holdfast_venue_answers_total",
+    "Requests to the venue by what came of them: 2xx, 3xx, 4xx, 429, 5xx, not_sent, unproven",
+    ["answer"],
+)
+ORDERS_ENDED = Counter(
+    "holdfast_orders_ended_total",
+    "Own orders by how the order stream said they ended: fill, canceled, expired, rejected, done_for_day",
+    ["how"],
+)
+SLIPPAGE_BPS = Histogram(
+    "holdfast_slippage_bps",
+    "How much worse than the price it was decided at an execution was, 1/100 %; 0 where it was better",
+    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+KILL_LATCH_SET = Gauge("holdfast_kill_latch_set", "1 while the kill latch stops entries or its file is not ours")
+VENUE_OPEN = Gauge("holdfast_venue_open", "1 while the venue's own clock says that it trades")
+OPEN_ORDERS = Gauge("holdfast_open_orders", "Orders that are open at the venue or may be")
+EXTERNAL_ORDERS = Gauge("holdfast_external_orders", "Open orders of the account that are not ours")
+OPEN_POSITIONS = Gauge("holdfast_open_positions", "Symbols held")
+POSITION_QUANTITY = Gauge("holdfast_position_quantity", "Signed quantity held", ["symbol"])
+POSITION_COST = Gauge("holdfast_position_cost_usd", "Signed quantity times average price", ["symbol"])
+PROFIT = Gauge("holdfast_profit_usd", "Our own books since the journal began, net of fees: realized", ["kind"])
+EQUITY = Gauge("holdfast_equity_usd", "Equity of the account by the venue")
+LAST_EQUITY = Gauge("holdfast_last_equity_usd", "Equity of the account at the previous close by the venue")
+CASH = Gauge("holdfast_cash_usd", "Cash of the account by the venue")
+BUYING_POWER = Gauge("holdfast_buying_power_usd", "Buying power of the account by the venue")
+ACCOUNT_BLOCKED = Gauge("holdfast_account_blocked", "1 while the venue blocks trading")
 RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full disk kept out of the executions journal")
 
 # relay
@@ -85,6 +115,7 @@ RELAY_SENT_BYTES = Counter("holdfast_relay_sent_bytes_total", "Bytes of records 
 RELAY_MIRROR_LAG = Gauge("holdfast_relay_mirror_lag_records", "Records that a mirror has yet to get", ["journal"])
 
 # market-data. `stream` is equities or crypto; `channel` and `reason` are labels of record codes.
+SESSION_OPEN = Gauge("holdfast_session_open", "1 while the calendar says that the stream's market trades", ["stream"])
 FEED_MESSAGES = Counter("holdfast_feed_messages_total", "Messages journaled", ["stream", "channel"])
 FEED_DROPPED = Counter("holdfast_feed_dropped_total", "Messages that could not be used", ["stream", "reason"])
 FEED_ERRORS = Counter("holdfast_feed_errors_total", "Error messages of the venue", ["stream", "code"])

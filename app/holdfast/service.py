@@ -21,8 +21,9 @@ from prometheus_client import start_http_server
 from holdfast import clock
 from holdfast._native import JournalNotifier, JournalReader
 from holdfast.errors import ConfigError
+from holdfast.journals import build_hash
 from holdfast.logs import configure_logs, get_logger
-from holdfast.metrics import SERVICE_UP
+from holdfast.metrics import RELEASE, SERVICE_UP
 from holdfast.settings import Settings
 
 WATCHDOG_INTERVAL_S = 1.0
@@ -97,6 +98,7 @@ class Frame:
         gc.freeze()
         _pin(self.settings.services.of(self.name).cpus)
         SERVICE_UP.labels(service=self.name).set(1)
+        RELEASE.labels(build_hash=f"{build_hash():x}", config_hash=f"{self.settings.config_hash:x}").set(1)
         notify("READY=1")
         log.info("service_ready", service=self.name)
 

@@ -1,9 +1,10 @@
 #!/bin/bash
-# setup.sh [lints] [bench]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
+# setup.sh [lints] [servers] [bench]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
 #
 # Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
-# script takes a fraction of a second. `lints` adds clippy and rustfmt, `bench` the peers
-# of the benchmarks with the older versions that they want, in an environment of their own: .venv/peers.
+# script takes a fraction of a second. `lints` adds clippy and rustfmt, `servers` the programs that check and run what is
+# in monitoring/ and systemd/, `bench` the peers of the benchmarks with the older versions that they want, in an environment of
+# their own: .venv/peers.
 # Everything it says goes to stderr.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
@@ -65,6 +66,30 @@ system_packages() {
         fail "expected Python >= $PYTHON_MIN with venv; set PYTHON=/path/to/python3, then run make setup again"
     find_rust >/dev/null ||
         fail "expected cargo and rustc >= $RUST_MIN; found $(cargo --version || echo none); install them, then run make setup again"
+}
+
+# The tests start these servers themselves, on ports of their own: no package may start its server, now or at boot.
+monitoring_and_units() {
+    local policy=/usr/sbin/policy-rc.d unit wanted=()
+    command -v promtool >/dev/null || wanted+=(prometheus)
+    command -v amtool >/dev/null || wanted+=(prometheus-alertmanager)
+    command -v systemd-analyze >/dev/null || wanted+=(systemd)
+    if [ "${#wanted[@]}" = 0 ]; then return; fi
+    if [ -e "$policy" ]; then mv "$policy" "$policy.before-setup"; fi
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    (install_packages "to check monitoring/ and systemd/" "${wanted[@]}") || {
+        restore_policy "$policy"
+        exit 1
+    }
+    restore_policy "$policy"
+    for unit in "${wanted[@]}"; do
+        if [ "$unit" != systemd ]; then systemctl --quiet disable "$unit.service"; fi
+    done
+}
+
+restore_policy() {
+    rm "$1"
+    if [ -e "$1.before-setup" ]; then mv "$1.before-setup" "$1"; fi
 }
 
 rust_lints() {
@@ -137,8 +162,9 @@ install_requirements dev "$VENV"
 for wish in "$@"; do
     case $wish in
     lints) rust_lints ;;
+    servers) monitoring_and_units ;;
     bench) install_requirements bench "$VENV/peers" ;;
-    *) fail "expected lints or bench, found $wish" ;;
+    *) fail "expected lints, servers or bench, found $wish" ;;
     esac
 done
 native_module

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock
 from holdfast._native import (
+    AccountSnapshot,
     Consumed,
     Decision,
     Fill,
@@ -68,6 +69,7 @@ class Ledger:
     records_lost: int = 0
     fills_count: int = 0
     latest_event_ns: int = 0
+    account: AccountSnapshot | None = None
     is_started_before: bool = False
     consumed_orders_seq: int = 0
     _executions: set[str] = field(default_factory=set)
@@ -122,6 +124,8 @@ class Ledger:
             self.fills_count += 1
             self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
             self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
+        elif isinstance(record, AccountSnapshot):
+            self.account = record
         elif isinstance(record, Consumed):
             self.consumed_orders_seq = record.orders_seq
         elif isinstance(record, Reconciled):

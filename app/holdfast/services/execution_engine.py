@@ -23,6 +23,7 @@ from holdfast._native import (
 )
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.access import credentials, trading_origin
+from holdfast.execution.figures import Figures
 from holdfast.execution.gate import NEEDED_JOURNALS, Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.rate_budget import RateBudget
@@ -102,6 +103,7 @@ class Engine:
     on_ready: Callable[[], None]
     host: Host
     due: Schedule = field(default_factory=Schedule)
+    figures: Figures = field(default_factory=Figures)
     orders: JournalReader | None = None
     _is_started: asyncio.Event = field(default_factory=asyncio.Event)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -133,13 +135,16 @@ class Engine:
             return
         kind = SETTLED_KINDS.get(update.event, OrderEventKind.UPDATED)
         crash_points.before("order_update")
-        self.ledger.venue_order(order, kind, is_always_news=kind is not OrderEventKind.UPDATED)
+        is_news = self.ledger.venue_order(order, kind, is_always_news=kind is not OrderEventKind.UPDATED)
         crash_points.after("order_update")
+        if is_news:
+            self.figures.updated(update)
         if update.fill is None:
             return
         crash_points.before("fill")
         if self.ledger.fill(update.fill, is_recovered=False):
             metrics.FILLS.labels(source="stream").inc()
+            self.figures.filled(order.client_order_id, update.fill)
         crash_points.after("fill")
 
     def on_listening(self) -> None:
@@ -198,6 +203,7 @@ class Engine:
         metrics.RECORDS_LOST.set(self.ledger.records_lost)
         is_open = self.gate.closed_by_operator() is None and self.stream.is_live
         metrics.GATE_OPEN.set(is_open and self.gate.reconciled_session == self.stream.session)
+        self.figures.show(self.ledger, self.gate)
 
     async def _follow(self) -> None:
         """Open the journals of the others as they appear, then act on each decision as it is written."""
@@ -239,6 +245,7 @@ class Engine:
             for record in records:
                 if isinstance(record, Decision):
                     self.sender.accept(record)
+                    self.figures.decided(record)
                 elif isinstance(record, TradingState):
                     self._set_state(record)
 

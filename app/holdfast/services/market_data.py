@@ -261,6 +261,7 @@ class Stream:
         return index >= 0 and now_ns < self._sessions[index][1]
 
     def _publish(self, now_s: float) -> None:
+        metrics.SESSION_OPEN.labels(self.name).set(self._is_session_open())
         state = self.feed.protocol.state
         for each in FeedState:
             metrics.FEED_STATE.labels(self.name, each).set(each is state)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from holdfast import clock, metrics
-from holdfast._native import Reason, RiskLoop, TradingStateCode
+from holdfast._native import Reason, RiskLimits, RiskLoop, TradingStateCode
 from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
@@ -75,6 +75,13 @@ class Report:
         self._near = frozenset(near)
 
 
+def show_limits(limits: RiskLimits) -> None:
+    """Tell Prometheus the limits in force."""
+    for name, value in limits.as_dict().items():
+        label, is_scaled = name.removesuffix("_e9"), name.endswith("_e9")
+        metrics.RISK_LIMIT.labels(limit=label).set(value / 1e9 if is_scaled else value)
+
+
 def quantile_ns(buckets: Sequence[tuple[int, int]], quantile: float) -> int:
     """Return the upper bound of the bucket that a quantile lies in, ns; 0 without counts."""
     rank = quantile * sum(count for _, count in buckets)
@@ -114,6 +121,7 @@ async def run(frame: Frame) -> None:
     risk = load_risk_limits(frame.settings)
     loop = await _start(frame, risk)
     report = Report(loop, risk.warn_at_percent)
+    show_limits(risk.limits)
     log.info("risk_state_rebuilt", limits_hash=risk.hash, duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)
     turning = asyncio.ensure_future(frame.host.run_loop(loop, frame.settings, INPUTS[1:]))
     stopping = asyncio.ensure_future(frame.stopping.wait())

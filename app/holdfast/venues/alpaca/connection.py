@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import aiofastnet
 import httptools
 
-from holdfast import clock
+from holdfast import clock, metrics
 from holdfast._native import Edge
 from holdfast.errors import RetryLater
 
@@ -60,6 +60,19 @@ class Unproven:
 
 
 Outcome = Response | NotSent | Unproven
+
+
+def answer_class(outcome: Outcome) -> str:
+    """Return the outcome as the label of a metric."""
+    match outcome:
+        case Response(status=429):
+            return "429"
+        case Response(status=status):
+            return f"{status // 100}xx"
+        case NotSent():
+            return "not_sent"
+        case Unproven():
+            return "unproven"
 
 
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
@@ -237,6 +250,7 @@ class Line(asyncio.Protocol):
         self._received_bytes = 0
         if answer is not None and not answer.done():
             answer.set_result(outcome)
+            metrics.VENUE_ANSWERS.labels(answer_class(outcome)).inc()
 
     def _fail(self, detail: str) -> None:
         self.is_closed = True
@@ -342,6 +356,7 @@ class Connection:
         """Send the bytes once; `timeout_s` bounds waiting for a line and for the answer, each."""
         line = await self.acquire(timeout_s=timeout_s)
         if line is None:
+            metrics.VENUE_ANSWERS.labels("not_sent").inc()
             return NotSent(f"no connection to {self.origin.authority}: {self.last_error}")
         return await line.send(request, timeout_s=timeout_s)
 
