@@ -16,6 +16,8 @@ from holdfast._native import (
     OrderEvent,
     OrderTable,
     OrderType,
+    Reconciled,
+    ReconcileScope,
     Side,
     TimeInForce,
     TradingState,
@@ -143,6 +145,11 @@ class Desk:
             table.apply(record)
         order = table.get(client_order_id)
         return order.status.label if order is not None else ""
+
+    def comparisons(self) -> int:
+        """How often the open orders were compared with the venue."""
+        found = [record for record in self.written() if isinstance(record, Reconciled)]
+        return sum(record.scope is ReconcileScope.OPEN_ORDERS for record in found)
 
     def fills(self) -> list[Fill]:
         return [record for record in self.written() if isinstance(record, Fill)]

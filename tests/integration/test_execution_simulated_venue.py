@@ -129,3 +129,46 @@ async def test_what_would_wait_for_the_next_session_is_canceled(tmp_path: Path, 
             await desk.until(lambda: desk.status(last) == "accepted")
         orders = closing.ledger().orders()
     assert [orders[order_id]["status"] for order_id in (first, last, meant)] == ["canceled", "canceled", "accepted"]
+
+
+async def test_exactly_one_lost_fill_is_found_though_our_clock_is_ahead_of_the_venues(
+    tmp_path: Path, start_venue: StartVenue
+) -> None:
+    script = tmp_path / "faults.toml"
+    script.write_text('[[order_stream]]\neffect = "drop"\nevents = ["fill"]\ncount = 1\n')
+    venue = start_venue(partial_fills=0, faults=script, start="2025-11-24T11:00:00-05:00")
+    settings = settings_of(tmp_path, venue)
+    async with desk_of(settings) as desk, engine_of(settings):
+        resting = desk.decide(limit_price_e9=5 * E9)
+        await desk.until(lambda: "accepted" in desk.kinds(resting))
+        desk.cancel(resting)
+        await desk.until(lambda: desk.status(resting) == "canceled")
+        compared = desk.comparisons()
+        await desk.until(lambda: desk.comparisons() > compared)
+        bought = desk.decide(order_type=OrderType.MARKET, limit_price_e9=0)
+        await desk.until(lambda: len(desk.fills()) == 1)
+        await desk.until(lambda: desk.status(bought) == "filled")
+        assert [fill.is_recovered for fill in desk.fills()] == [1]
+        assert await compare(settings) == []
+    assert [line["fault"] for line in venue.ledger().of_kind("fault")] == ["order_stream.drop"]
+
+
+async def test_an_order_that_only_the_answer_knew_is_proven_absent(
+    tmp_path: Path, start_venue: StartVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.execution.proof.ABSENT_S_MIN", 1.0)
+    script = tmp_path / "faults.toml"
+    script.write_text(
+        '[[http]]\nroute = "POST /v2/orders"\neffect = "drop"\nanswer = "status"\nstatus = 200\ncount = 1\n'
+    )
+    venue = start_venue(partial_fills=0, faults=script)
+    settings = settings_of(tmp_path, venue)
+    async with desk_of(settings) as desk, engine_of(settings):
+        never_made = desk.decide(limit_price_e9=5 * E9)
+        await desk.until(lambda: desk.status(never_made) == "rejected")
+        assert "accepted" in desk.kinds(never_made)
+        assert desk.events(never_made)[-1].detail.startswith("the venue does not know it")
+        made = desk.decide(limit_price_e9=6 * E9)
+        await desk.until(lambda: "accepted" in desk.kinds(made))
+        assert await compare(settings) == []
+    assert list(venue.ledger().orders()) == [made]

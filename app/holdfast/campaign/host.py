@@ -30,7 +30,12 @@ START_TIMEOUT_S = 120.0
 STARTED = tuple(name for name in SERVICES if name != "relay")
 CREATE = sql.SQL("CREATE DATABASE {}")
 DROP = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+# Loose enough that a wild market trips no breaker: it would stay tripped, rightly, when everything is healed.
 LIMITS = {
+    "daily_max_usd": 100_000,
+    "weekly_max_usd": 200_000,
+    "monthly_max_usd": 500_000,
+    "drawdown_max_percent": 50,
     "open_max": 20,
     "open_orders_max": 200,
     "consecutive_losses_max": 1000,

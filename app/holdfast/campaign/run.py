@@ -16,12 +16,15 @@ from holdfast.demo.rest import count_rows, eventually, orders_at_rest, recorder_
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
 from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check
+from holdfast.invariants.market import every_gap_repaired
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.venues.simulated.ledger import Ledger
 from holdfast.venues.simulated.tls import ensure_certificate
 
 SETTLE_TIMEOUT_S = 60.0
 POINT_TIMEOUT_S = 8.0
+# Of a condition whose time the one before has used up: it is judged by itself.
+LAST_CHANCE_S = 2.0
 CONVERGES = 20
 VIOLATIONS_SHOWN_MAX = 100
 
@@ -153,7 +156,7 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     healed_s = clock.monotonic_s()
 
     def left_s() -> float:
-        return max(SETTLE_TIMEOUT_S - (clock.monotonic_s() - healed_s), 0.1)
+        return max(SETTLE_TIMEOUT_S - (clock.monotonic_s() - healed_s), LAST_CHANCE_S)
 
     try:
         await host.supervisor.wait_ready(list(STARTED), left_s())
@@ -167,6 +170,8 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
         found.append(_unsettled("orders or approvals without a proven outcome"))
     if not await eventually(lambda: _has_every_fill(host), left_s()):
         found.append(_unsettled("fills of the venue that are not journaled"))
+    if not await eventually(lambda: _is_every_gap_repaired(host), left_s()):
+        found.append(_unsettled("market-data: a gap that is not repaired"))
     await host.supervisor.stop("execution-engine")
     if not await recorder_caught_up(host, left_s()):
         found.append(_unsettled("recorder: not every record is in PostgreSQL"))
@@ -191,6 +196,10 @@ def _has_every_fill(host: RunHost) -> bool:
     made = Ledger.read(host.ledger_file).fills().keys()
     account = Evidence(ledger=Ledger(), journals=StoredJournals(host.settings)).account
     return made <= account.fills.keys()
+
+
+def _is_every_gap_repaired(host: RunHost) -> bool:
+    return not any(every_gap_repaired(Evidence(ledger=Ledger(), journals=StoredJournals(host.settings))))
 
 
 def _judge(host: RunHost, result: RunResult, rows: dict[str, int]) -> None:

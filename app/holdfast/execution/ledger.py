@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 READ_BATCH = 4096
 DETAIL_BYTES = 96
+# Steps whose time is the venue's. Our own clock may be ahead of it: what came until then would be taken for known.
+VENUE_TIMED = frozenset({OrderEventKind.ADOPTED, OrderEventKind.UPDATED, OrderEventKind.ACCEPTED})
 
 log = get_logger()
 
@@ -69,6 +71,7 @@ class Ledger:
     records_lost: int = 0
     fills_count: int = 0
     latest_event_ns: int = 0
+    """Of what the venue told, by its own clock."""
     account: AccountSnapshot | None = None
     is_started_before: bool = False
     consumed_orders_seq: int = 0
@@ -304,7 +307,8 @@ class Ledger:
                 executed.journaled_e9 = max(executed.journaled_e9, event.filled_quantity_e9)
             if event.status is not OrderStatus.NONE:
                 self._said[event.venue_order_id] = _said_by(event)
-            self.latest_event_ns = max(self.latest_event_ns, event.ts_event_ns)
+            if event.kind in VENUE_TIMED:
+                self.latest_event_ns = max(self.latest_event_ns, event.ts_event_ns)
 
 
 def _said_by(order: VenueOrder | OrderEvent) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Finding out what became of an order whose outcome is not proven: ask, never send again."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 from holdfast import clock
 from holdfast._native import OrderEventKind, OrderStatus
@@ -40,7 +41,8 @@ async def prove(ledger: Ledger, gateway: TradingGateway, client_order_id: str) -
             absent_answers += 1
             waited_s = clock.monotonic_s() - started_s
             if absent_answers >= ABSENT_ANSWERS_MIN and waited_s >= ABSENT_S_MIN:
-                _record_absence(ledger, client_order_id, absent_answers)
+                if is_unproven(ledger, client_order_id):
+                    record_absence(ledger, client_order_id, absent_answers)
                 return
         await asyncio.sleep(PAUSES_S[attempt] if attempt < len(PAUSES_S) else PAUSE_S_MAX)
         attempt += 1
@@ -52,10 +54,27 @@ def is_unproven(ledger: Ledger, client_order_id: str) -> bool:
     return order is not None and order.status in UNPROVEN
 
 
-def _record_absence(ledger: Ledger, client_order_id: str, answers: int) -> None:
+@dataclass(slots=True)
+class Absences:
+    """Orders that the venue confirmed and then did not know: an answer can be wrong, and a query too early."""
+
+    _since: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def note(self, client_order_id: str, now_s: float) -> int:
+        """Count an answer that denies the order; return how many there were once they prove its absence, else 0."""
+        first_s, count = self._since.get(client_order_id, (now_s, 0))
+        self._since[client_order_id] = (first_s, count + 1)
+        return count + 1 if count + 1 >= ABSENT_ANSWERS_MIN and now_s - first_s >= ABSENT_S_MIN else 0
+
+    def forget(self, client_order_id: str) -> None:
+        """The venue knows it, or it ended."""
+        self._since.pop(client_order_id, None)
+
+
+def record_absence(ledger: Ledger, client_order_id: str, answers: int) -> None:
+    """Journal that the venue does not have the order."""
     order = ledger.orders.get(client_order_id)
-    if order is None or order.status not in UNPROVEN:
-        return
+    assert order is not None, client_order_id
     detail = f"the venue does not know it: {answers} answers in {ABSENT_S_MIN:g} s"
     ledger.order_event(order, OrderEventKind.RESOLVED, OrderStatus.REJECTED, detail=detail)
     log.info("order_resolved", client_order_id=client_order_id, status="absent")

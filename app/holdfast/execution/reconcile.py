@@ -15,7 +15,7 @@ from holdfast._native import (
 )
 from holdfast.errors import RetryLater
 from holdfast.execution.ledger import Ledger
-from holdfast.execution.proof import UNPROVEN
+from holdfast.execution.proof import UNPROVEN, Absences, record_absence
 from holdfast.logs import get_logger
 from holdfast.venues.alpaca.orders import VenueOrder
 from holdfast.venues.alpaca.trading import TradingGateway
@@ -23,6 +23,8 @@ from holdfast.venues.alpaca.trading import TradingGateway
 # The stream may be a moment behind REST: only what is still missing after this is taken to be lost.
 STREAM_GRACE_S = 0.5
 OVERLAP_NS = 120 * 1_000_000_000
+OVERLAP_GROWTH = 8
+OVERLAP_NS_MAX = 30 * 86_400 * 1_000_000_000
 STABLE_READS_MAX = 5
 # A held leg does not show as open; asking for each one every time would eat the rate budget.
 HELD_LEG_EVERY = 6
@@ -50,7 +52,9 @@ class Reconciler:
     # While the answer to a bracket is awaited, an order of an unknown id may be one of its legs.
     is_leg_expected: Callable[[], bool] = lambda: False
     passes: int = 0
+    _absences: Absences = field(default_factory=Absences)
     _complete_ns: int = 0
+    _overlap_ns: int = OVERLAP_NS
     _matched_ns: int = 0
     _mismatches: dict[str, int] = field(default_factory=dict)
     _mismatches_known: dict[str, int] = field(default_factory=dict)
@@ -136,10 +140,20 @@ class Reconciler:
 
     async def _ask_for(self, order: Order, found: Findings) -> None:
         known = await self.gateway.order(order.venue_order_id)
-        if known is None:
-            log.error("order_unknown_to_venue", client_order_id=order.client_order_id, status=order.status.label)
-        else:
+        is_own = not (order.is_external or order.parent_order_id)
+        if known is None and is_own:
+            # The answer may have named another order's id.
+            known = await self.gateway.order_by_client_id(order.client_order_id)
+        if known is not None:
+            self._absences.forget(order.client_order_id)
             self._take(known, found)
+            return
+        log.error("order_unknown_to_venue", client_order_id=order.client_order_id, status=order.status.label)
+        answers = self._absences.note(order.client_order_id, clock.monotonic_s())
+        if answers and is_own and not order.filled_quantity_e9:
+            self._absences.forget(order.client_order_id)
+            record_absence(self.ledger, order.client_order_id, answers)
+            found.orders_resolved += 1
 
     def _take(self, order: VenueOrder, found: Findings) -> None:
         known = self.ledger.orders.get(order.client_order_id)
@@ -164,7 +178,7 @@ class Reconciler:
             await asyncio.sleep(STREAM_GRACE_S)
             if not self.ledger.unexplained_fills():
                 return
-        after_ns = max(self._complete_ns - OVERLAP_NS, 0)
+        after_ns = max(self._complete_ns - self._overlap_ns, 0)
         for fill in await self.gateway.fills(after_ns=after_ns):
             if self.ledger.has_execution(fill.execution_id):
                 continue
@@ -182,7 +196,10 @@ class Reconciler:
                 log.warning("fill_recovered", execution_id=fill.execution_id, symbol=fill.symbol)
         if not self.ledger.unexplained_fills():
             self._complete_ns = self.ledger.latest_event_ns
+            self._overlap_ns = OVERLAP_NS
         else:
+            # It happened before what was taken to be complete: look further back the next time.
+            self._overlap_ns = min(self._overlap_ns * OVERLAP_GROWTH, OVERLAP_NS_MAX)
             log.error("fills_unexplained", orders=list(self.ledger.unexplained_fills())[:10])
 
     async def _positions(self, found: Findings, *, is_first: bool) -> list[PositionSnapshot]:
