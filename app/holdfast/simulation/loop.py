@@ -6,6 +6,7 @@ Nothing sleeps and nothing is read from a socket: timers are due when the world'
 import asyncio
 import contextvars
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RESOLUTION_S = 1e-9
+NANOSECONDS = 1_000_000_000
+NEVER_NS = 2**62
+
+
+def _steady_ns(when_s: float) -> int:
+    """Return a time of a timer in whole nanoseconds, not before it."""
+    return math.ceil(when_s * NANOSECONDS)
 
 
 class Job:
@@ -65,15 +73,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.endpoints: dict[Endpoint, None] = {}
         self.tasks: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
-
-    @property
-    def due_s(self) -> float | None:
-        """When something is to be done here next; None for never."""
-        if self._ready:
-            return 0.0
-        while self._timers and self._timers[0][2].is_cancelled:
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else None
+        # When something is to be done here next, steady ns: 0 for now.
+        self.due_ns = NEVER_NS
 
     def turn(self) -> None:
         """Run what is ready now, as asyncio's loop does in one iteration."""
@@ -92,6 +93,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                         self.failures.append(f"{type(error).__name__}: {error}")
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001
+        while timers and timers[0][2].is_cancelled:
+            heapq.heappop(timers)
+        self.due_ns = 0 if ready else _steady_ns(timers[0][0]) if timers else NEVER_NS
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -99,6 +103,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Asyncio's method."""
         job = Job(callback, args, context)
         self._ready.append(job)
+        self.due_ns = 0
         return job
 
     def call_soon_threadsafe(  # type: ignore[override]
@@ -120,6 +125,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         job = Job(callback, args, context, when)
         self._timer_count += 1
         heapq.heappush(self._timers, (when, self._timer_count, job))
+        self.due_ns = min(self.due_ns, _steady_ns(when))
         return job
 
     @property

@@ -137,7 +137,7 @@ def _play(system: System) -> Outcome:
     system.stop("signal-bridge")
     healed_ns = world.now_ns
     world.run(healed_ns + QUIET_S * NANOSECONDS)
-    world.run(healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(_evidence(system)))
+    world.run(healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(_evidence(system)), every_ns=3 * NANOSECONDS)
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()

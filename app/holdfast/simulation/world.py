@@ -6,7 +6,6 @@ gives the same history to the byte.
 
 import asyncio
 import heapq
-import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ from holdfast._native import JournalReader, JournalWriter
 from holdfast.journals import open_reader
 from holdfast.service import Frame, Host, Loop
 from holdfast.settings import Settings
-from holdfast.simulation.loop import SimulatedLoop
+from holdfast.simulation.loop import NEVER_NS, SimulatedLoop
 from holdfast.simulation.network import Network
 
 NANOSECONDS = 1_000_000_000
 STEADY_START_NS = 1_000 * NANOSECONDS
 TURN_NS_MIN, TURN_NS_MAX = 1_000, 20_000
 WAKE_S_MIN, WAKE_S_MAX = 3e-6, 60e-6
-IDLE_S_MIN, IDLE_S_MAX = 0.01, 0.04
+IDLE_S_MIN, IDLE_S_MAX = 0.02, 0.1
 
 
 class Readable(Protocol):
@@ -48,7 +47,10 @@ class Wait:
 
     def is_over(self) -> bool:
         """Say whether there is something to read."""
-        return any(reader.last_seq >= reader.next_seq for reader in self.readers)
+        for reader in self.readers:  # noqa: SIM110 - asked after each turn: a generator would cost more than the answer
+            if reader.last_seq >= reader.next_seq:
+                return True
+        return False
 
     def wake(self) -> None:
         """End the sleep."""
@@ -160,13 +162,11 @@ class World:
         while self._events and self._events[0][0] <= self.now_ns:
             heapq.heappop(self._events)[2]()
         now_ns = self.now_ns
-        next_ns = self._events[0][0] if self._events else 2**62
+        next_ns = self._events[0][0] if self._events else NEVER_NS
+        to_wall_ns = self._start_ns - STEADY_START_NS
         able = []
         for process in self.processes:
-            due_s = process.loop.due_s
-            if due_s is None:
-                continue
-            due_ns = math.ceil(due_s * NANOSECONDS) - STEADY_START_NS + self._start_ns if due_s else now_ns
+            due_ns = process.loop.due_ns + to_wall_ns
             due_ns = max(due_ns, process.frozen_until_ns)
             if due_ns <= now_ns:
                 able.append(process)
@@ -179,8 +179,9 @@ class World:
         process.loop.turn()
         self.current = None
         self.turns += 1
-        self.now_ns += self.draw.randrange(TURN_NS_MIN, TURN_NS_MAX)
-        self._wake()
+        self.now_ns += TURN_NS_MIN + int(self.draw.random() * (TURN_NS_MAX - TURN_NS_MIN))
+        if process.frame is not None:
+            self._wake()
         return None
 
     def _wake(self) -> None:
