@@ -6,9 +6,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from holdfast.campaign.plan import CATALOGUE, KINDS_PER_RUN, plan_of
+from holdfast.campaign.plan import plan_of
 from holdfast.crash_points import POINTS
-from holdfast.venues.simulated.faults import FaultScript
+from holdfast.venues.simulated.faults import CATALOGUE, KINDS_PER_RUN, FaultScript
 
 KEYS = ["runs", "orders", "fills", "faults", "crash_points", "violations", "ok"]
 

@@ -77,6 +77,7 @@ class Ledger:
     consumed_orders_seq: int = 0
     _executions: set[str] = field(default_factory=set)
     _executed: dict[str, _Executed] = field(default_factory=dict)
+    _unexplained: set[str] = field(default_factory=set)
     _origins: dict[str, Origin] = field(default_factory=dict)
     _client_ids: dict[str, str] = field(default_factory=dict)
     _sent_ns: dict[str, int] = field(default_factory=dict)
@@ -127,6 +128,7 @@ class Ledger:
             self.fills_count += 1
             self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
             self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
+            self._compare_executed(record.venue_order_id)
         elif isinstance(record, AccountSnapshot):
             self.account = record
         elif isinstance(record, Consumed):
@@ -259,11 +261,15 @@ class Ledger:
 
     def unexplained_fills(self) -> dict[str, int]:
         """Return venue order ids whose reported filled quantity exceeds the journaled executions, by how much (e9)."""
-        return {
-            venue_order_id: executed.reported_e9 - executed.journaled_e9
-            for venue_order_id, executed in self._executed.items()
-            if executed.reported_e9 > executed.journaled_e9
-        }
+        executed = ((venue_order_id, self._executed[venue_order_id]) for venue_order_id in sorted(self._unexplained))
+        return {venue_order_id: each.reported_e9 - each.journaled_e9 for venue_order_id, each in executed}
+
+    def _compare_executed(self, venue_order_id: str) -> None:
+        executed = self._executed[venue_order_id]
+        if executed.reported_e9 > executed.journaled_e9:
+            self._unexplained.add(venue_order_id)
+        else:
+            self._unexplained.discard(venue_order_id)
 
     def position_e9(self, symbol: str) -> int:
         """Return the signed quantity held by our own count."""
@@ -271,7 +277,7 @@ class Ledger:
         return position.quantity_e9 if position is not None else 0
 
     def open_quantity_e9(self, symbol: str, side: Side) -> int:
-        """Return what may still fill on one side of a symbol.
+        """Return what may still fill on one side of a symbol, or filled without our having its fills yet.
 
         Of one order's legs only the largest counts, since the fill of one ends the other.
         """
@@ -284,6 +290,10 @@ class Ledger:
                 legs_e9[order.parent_order_id] = max(legs_e9.get(order.parent_order_id, 0), order.open_quantity_e9)
             else:
                 total_e9 += order.open_quantity_e9
+        for venue_order_id, missing_e9 in self.unexplained_fills().items():
+            filled = self.orders.get(self._client_ids.get(venue_order_id, ""))
+            if filled is not None and filled.symbol == symbol and filled.side is side:
+                total_e9 += missing_e9
         return total_e9 + sum(legs_e9.values())
 
     def _position_after(self, fill: VenueFill) -> int:
@@ -305,6 +315,7 @@ class Ledger:
             if event.kind is OrderEventKind.ADOPTED and not self.is_started_before:
                 # What filled before the journal began is part of the positions that are adopted with it.
                 executed.journaled_e9 = max(executed.journaled_e9, event.filled_quantity_e9)
+            self._compare_executed(event.venue_order_id)
             if event.status is not OrderStatus.NONE:
                 self._said[event.venue_order_id] = _said_by(event)
             if event.kind in VENUE_TIMED:

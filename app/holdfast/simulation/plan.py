@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from holdfast.simulation.network import Weather
+from holdfast.venues.simulated.faults import FaultScript, draw_script
 
-START = "2025-11-24T14:30:05Z"
-START_NS = 1_763_994_605_000_000_000
+# New York, 24 November 2025: shortly after the opening, or so late that the session ends under the trading.
+MORNING = ("2025-11-24T14:31:05Z", 1_763_994_665_000_000_000)
+EVENING = ("2025-11-24T20:59:53Z", 1_764_017_993_000_000_000)
+EVENINGS = 12
 SERVICES = ("market-data", "signal-bridge", "risk-manager", "execution-engine")
 # The services whose death the orders notice are chosen more often.
 TARGETS = (*SERVICES, "risk-manager", "execution-engine", "execution-engine")
 FIRST_FAULT_S = 2.0
 PPM = 1_000_000
 
-ActKind = Literal["kill", "freeze", "outage", "trip", "stranger"]
-ACT_KINDS: tuple[ActKind, ...] = ("kill", "kill", "freeze", "outage", "trip", "stranger")
+# An ambush sets the latch while the execution-engine stands still and approvals wait for it.
+ActKind = Literal["kill", "freeze", "outage", "trip", "ambush", "stranger"]
+ACT_KINDS: tuple[ActKind, ...] = ("kill", "kill", "freeze", "outage", "trip", "ambush", "stranger")
 # Greatest chance of each fault for one write to a connection.
 WEATHER_PPM_MAX = {
     "late_ppm": PPM // 10,
@@ -57,6 +61,7 @@ class Plan:
     latency_ms_max: float
     partial_fill_ppm: int
     weather: Weather = field(default_factory=Weather)
+    script: FaultScript | None = None
     acts: tuple[Act, ...] = ()
 
     @classmethod
@@ -65,10 +70,11 @@ class Plan:
         draw = random.Random(f"{seed} plan")  # noqa: S311 - repeatable on purpose
         latency_ms = draw.choice((0.0, 5.0, 300.0))
         trading_s = draw.uniform(6.0, 12.0)
+        start, start_ns = MORNING if draw.randrange(EVENINGS) else EVENING
         return cls(
             seed=seed,
-            start=START,
-            start_ns=START_NS,
+            start=start,
+            start_ns=start_ns,
             trading_s=trading_s,
             encoding=draw.choice(("json", "msgpack")),
             quotes_per_s=draw.choice((2.0, 5.0, 10.0)),
@@ -77,6 +83,7 @@ class Plan:
             latency_ms_max=latency_ms,
             partial_fill_ppm=draw.choice((0, 100_000, 500_000)),
             weather=_weather(draw),
+            script=draw_script(seed, draw, trading_s - FIRST_FAULT_S) if draw.randrange(2) else None,
             acts=_acts(draw, trading_s),
         )
 

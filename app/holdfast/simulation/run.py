@@ -6,6 +6,7 @@ import logging
 import random
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,9 +26,9 @@ from holdfast.services import risk_manager
 from holdfast.settings import Settings
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
 from holdfast.simulation.loop import SimulatedLoop
-from holdfast.simulation.plan import START_NS, Plan
+from holdfast.simulation.plan import Plan
 from holdfast.simulation.system import System, settings_of, write_limits
-from holdfast.simulation.world import World
+from holdfast.simulation.world import STEADY_START_NS, World
 from holdfast.venues.alpaca import feed
 from holdfast.venues.simulated.ledger import Ledger
 from holdfast.venues.simulated.tls import ensure_certificate
@@ -149,11 +150,17 @@ def _play(system: System) -> Outcome:
         event_hash=_event_hash(system),
         orders=len(evidence.ledger.orders()),
         fills=len(evidence.ledger.fills()),
-        faults=dict(world.network.faults),
+        faults=_faults(evidence, world),
         simulated_s=(world.now_ns - plan.start_ns) / NANOSECONDS,
         turns=world.turns,
         violations=violations,
     )
+
+
+def _faults(evidence: Evidence, world: World) -> dict[str, int]:
+    """Return how often each kind struck: those of the network and of processes, and those of the venue's script."""
+    scripted = Counter(str(line["fault"]) for line in evidence.ledger.of_kind("fault"))
+    return {**world.network.faults, **scripted}
 
 
 def _evidence(system: System) -> Evidence:
@@ -185,7 +192,7 @@ def show_logs() -> None:
     """Show the services' logs with the simulated time."""
 
     def add_time(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["at_s"] = f"{(clock.now_ns() - START_NS) / NANOSECONDS:.6f}"
+        event["at_s"] = f"{(clock.monotonic_ns() - STEADY_START_NS) / NANOSECONDS:.6f}"
         return event
 
     structlog.configure(processors=[structlog.processors.add_log_level, add_time, structlog.processors.JSONRenderer()])

@@ -2,10 +2,11 @@
 
 import random
 
-from holdfast._native import Order, OrderClass, OrderStatus, OrderType, Quote, Side, TimeInForce
+from holdfast._native import Order, OrderClass, OrderEvent, OrderStatus, OrderType, Quote, Side, TimeInForce
 from holdfast.strategies.api import E9, OrderRequest, Parameters, Strategy
 
 CENT_E9 = E9 // 100
+ENDED = frozenset({OrderStatus.CANCELED, OrderStatus.EXPIRED})
 RESTING = frozenset({OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.ACCEPTED})
 
 
@@ -34,7 +35,7 @@ class Restless(Strategy[RestlessParameters]):
             return
         symbol = quote.symbol
         resting = [order for order in self.context.open_orders(symbol) if order.status in RESTING]
-        action = draw.randrange(10)
+        action = draw.randrange(12)
         if action < 2 and resting:
             self.cancel(draw.choice(resting).client_order_id)
         elif action < 4 and resting:
@@ -42,8 +43,26 @@ class Restless(Strategy[RestlessParameters]):
         elif action < 7:
             is_flat = draw.randrange(3) == 0
             self.target(symbol, 0 if is_flat else draw.randint(1, self.parameters.quantity_max) * E9)
+        elif action == 10:
+            self._sell_twice(quote)
         else:
             self._enter(quote)
+
+    def on_order(self, event: OrderEvent) -> None:
+        """Perhaps ask again at once when an order ended: also when the session did."""
+        quote = self.context.quote(event.symbol)
+        if event.status in ENDED and quote is not None and self._draw.randrange(3) == 0:
+            self._enter(quote)
+
+    def _sell_twice(self, quote: Quote) -> None:
+        """Ask for two sales of everything held: only one of them may leave."""
+        held_e9 = self.position_e9(quote.symbol)
+        if held_e9 <= 0:
+            return
+        for price_e9 in (quote.bid_price_e9, quote.bid_price_e9 - CENT_E9):
+            self.order(
+                OrderRequest(symbol=quote.symbol, side=Side.SELL, quantity_e9=held_e9, limit_price_e9=price_e9),
+            )
 
     def _replace(self, order: Order, quote: Quote) -> None:
         if order.order_class not in (OrderClass.NONE, OrderClass.SIMPLE):

@@ -15,7 +15,7 @@ from holdfast.services import execution_engine, market_data, risk_manager, signa
 from holdfast.settings import Settings
 from holdfast.settings.defaults import default_config_dir
 from holdfast.simulation.network import Weather
-from holdfast.simulation.plan import Act, Plan
+from holdfast.simulation.plan import FIRST_FAULT_S, Act, Plan
 from holdfast.simulation.world import Process, SimulatedHost, World
 from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
 from holdfast.venues.simulated import SimulatedVenue, SimulatedVenueSettings
@@ -32,15 +32,22 @@ SERVICES: dict[str, Callable[[Frame], Awaitable[None]]] = {
     "execution-engine": execution_engine.run,
 }
 BLACKOUT = re.compile(r"^\[\[blackout\]\]\n(?:\w+ = .*\n)+", re.MULTILINE)
-LATE_BLACKOUT = '[[blackout]]\nbegin = "15:59"\nend = "16:00"\n'
-LOOSENED = {"consecutive_losses_max": 50, "trades_per_day_max": 500, "repeat_entries_max": 100}
+SHORT_BLACKOUT = '[[blackout]]\nbegin = "09:30"\nend = "09:31"\n'
+# A busy day must not end at once by a breaker; what an order and a position may be is small enough to be met.
+CHOSEN = {
+    "consecutive_losses_max": 50,
+    "trades_per_day_max": 500,
+    "repeat_entries_max": 100,
+    "quantity_max": 18,
+    "price_drift_max_percent": 10,
+}
 
 
 def write_limits(directory: Path) -> None:
-    """Write the shipped limits: blackouts are late, and breakers that would end a busy day at once are loose."""
-    text = BLACKOUT.sub("", (default_config_dir() / "risk_limits.toml").read_text()) + LATE_BLACKOUT
-    for key, value in LOOSENED.items():
-        text, count = re.subn(rf"^{key} = \d+$", f"{key} = {value}", text, flags=re.MULTILINE)
+    """Write the shipped limits with one short blackout and what `CHOSEN` says."""
+    text = BLACKOUT.sub("", (default_config_dir() / "risk_limits.toml").read_text()) + SHORT_BLACKOUT
+    for key, value in CHOSEN.items():
+        text, count = re.subn(rf"^{key} = [\d.]+$", f"{key} = {value}", text, count=1, flags=re.MULTILINE)
         assert count == 1, key
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "risk_limits.toml").write_text(text)
@@ -95,9 +102,9 @@ class System:
         self.wanted: set[str] = set()
         self.control: JournalWriter | None = None
         self.venue: SimulatedVenue | None = None
+        self.venue_process: Process
         self.latch = open_latch(settings)
         self.strangers = 0
-        self.tripped_ns = 0
         self.closures: list[Closure] = []
         self.external_order_ids: set[str] = set()
 
@@ -109,11 +116,12 @@ class System:
                 self.control = writer
             else:
                 writer.close()
-        self.world.spawn("venue", self._serve)
+        self.venue_process = self.world.spawn("venue", self._serve)
         for name in SERVICES:
             self.wanted.add(name)
             self._start_service(name)
         self.world.network.weather = self.plan.weather
+        self.world.after(FIRST_FAULT_S, self._load_faults)
         for act in self.plan.acts:
             self.world.after(act.at_s, functools.partial(self.perform, act))
 
@@ -196,21 +204,31 @@ class System:
                 self.world.network.is_reachable = False
                 self.world.after(act.duration_s, self._end_outage)
             case "trip":
-                if self.latch.trip("ann", "drill", self.world.wall_ns()):
-                    self.tripped_ns = self.world.wall_ns()
+                self._trip()
                 self.world.after(act.duration_s, lambda: self.reset("drill is over"))
+            case "ambush":
+                self.freeze("execution-engine", act.duration_s)
+                self.world.after(act.duration_s / 2, self._trip)
+                self.world.after(2 * act.duration_s, lambda: self.reset("drill is over"))
             case "stranger":
                 self.world.spawn("stranger", self._submit_as_stranger)
+
+    def _trip(self) -> None:
+        self.latch.trip("ann", "drill", self.world.wall_ns())
+
+    def _load_faults(self) -> None:
+        if self.venue is not None and self.plan.script is not None:
+            self.venue_process.loop.call_soon(self.venue.faults.load, self.plan.script)
 
     def _end_outage(self) -> None:
         self.world.network.is_reachable = True
 
     def reset(self, reason: str) -> None:
         """Clear the kill latch, as an operator."""
-        was_set = self.latch.is_set
+        tripped_ns = self.latch.ts_ns if self.latch.is_set else 0
         self.latch.reset("ann", reason, self.world.wall_ns())
-        if was_set:
-            self.closures.append(Closure(self.tripped_ns, self.world.wall_ns(), "the kill latch was set"))
+        if tripped_ns:
+            self.closures.append(Closure(tripped_ns, self.world.wall_ns(), "the kill latch was set"))
 
     async def _submit_as_stranger(self, _process: Process) -> None:
         """Buy something by hand, past all of our services."""
@@ -227,6 +245,8 @@ class System:
     def heal(self) -> None:
         """End every fault."""
         self.world.network.weather = Weather()
+        if self.venue is not None:
+            self.venue_process.loop.call_soon(self.venue.faults.heal)
         self._end_outage()
         for process in self.world.processes:
             process.frozen_until_ns = 0

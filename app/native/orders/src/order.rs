@@ -105,6 +105,11 @@ impl Order {
         self.reported_filled_e9.max(self.summed_filled_e9)
     }
 
+    /// Filled by the venue's report, while no fill of it is known yet.
+    pub fn unexplained_e9(&self) -> i64 {
+        self.filled_quantity_e9() - self.summed_filled_e9
+    }
+
     /// Quantity that may still fill; 0 once it ended.
     pub fn open_quantity_e9(&self) -> i64 {
         if self.is_open() {

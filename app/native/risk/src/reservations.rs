@@ -59,11 +59,14 @@ impl Reserved {
         } else {
             order.limit_price_e9.max(order.stop_price_e9)
         };
-        let quantity_e9 = match order.quantity_e9 {
+        let still_open_e9 = match order.quantity_e9 {
             _ if !is_open => 0,
             0 => (before.expected_quantity_e9 - order.filled_quantity_e9()).max(0),
             _ => order.open_quantity_e9(),
         };
+        // What the venue filled is not in the position until its fill is here, the order's end notwithstanding.
+        let missing_e9 = if order.is_approved { order.unexplained_e9() } else { 0 };
+        let quantity_e9 = still_open_e9 + missing_e9;
         Self {
             is_buy: order.side == Side::BUY,
             is_open,

@@ -3,8 +3,8 @@
 mod desk;
 use desk::*;
 use holdfast_records::{
-    AccountSnapshot, E9, IntentAction, OrderIntent, OrderStatus, Reason, Reset, Side, StatusCode, Symbol, Text,
-    TimeInForce, TradingStatus,
+    AccountSnapshot, E9, IntentAction, OrderEvent, OrderIntent, OrderStatus, Reason, Reset, Side, StatusCode, Symbol,
+    Text, TimeInForce, TradingStatus,
 };
 use holdfast_risk::RiskLimits;
 
@@ -436,6 +436,23 @@ fn shorts_need_the_limits_and_the_account() {
         NOW_NS,
     );
     denies_at(&both, &sell(1, 100), clock(), Reason::SHORT_DISALLOWED);
+}
+
+#[test]
+fn what_the_venue_filled_counts_before_its_fill_arrives() {
+    let mut gate = gate(limits());
+    bought(&mut gate, 10);
+    let sale = approve(&mut gate, &sell(6, 101));
+    let filled = OrderEvent {
+        filled_quantity_e9: 6 * E9,
+        ..event(&sale, OrderStatus::FILLED)
+    };
+    gate.apply_execution(any(&filled), NOW_NS);
+    passes(&gate, &sell(4, 101));
+    denies(&gate, &sell(5, 101), Reason::FLIP_THROUGH_ZERO, 4 * E9, 5 * E9);
+    fill(&mut gate, &sale, 6, 101);
+    passes(&gate, &sell(4, 101));
+    denies(&gate, &sell(5, 101), Reason::FLIP_THROUGH_ZERO, 4 * E9, 5 * E9);
 }
 
 #[test]
