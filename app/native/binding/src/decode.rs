@@ -129,7 +129,14 @@ impl Sink for JournalSink<'_> {
             seq: 0,
             origin_ns: self.ts_ns,
         };
-        self.writer.append(record, self.ts_ns, cause).map(|_| ())
+        self.writer.append_in_batch(record, self.ts_ns, cause).map(|_| ())
+    }
+}
+
+/// Whatever became of the frame, its readers are woken.
+impl Drop for JournalSink<'_> {
+    fn drop(&mut self) {
+        self.writer.announce();
     }
 }
 

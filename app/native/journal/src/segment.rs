@@ -155,8 +155,11 @@ impl Segment {
 
     /// Bytes from `offset` to the last one that is not zero.
     pub(crate) fn torn_bytes(&self, offset: usize) -> usize {
-        let tail = self.bytes(offset, self.len() - offset);
-        let torn_bytes = tail.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        // Word by word: a start looks through a whole empty segment.
+        let tail: &[u64] = bytemuck::cast_slice(self.bytes(offset, self.len() - offset));
+        let torn_bytes = tail.iter().rposition(|&word| word != 0).map_or(0, |last| {
+            8 * (last + 1) - tail[last].to_le().leading_zeros() as usize / 8
+        });
         self.release(offset, self.len());
         torn_bytes
     }

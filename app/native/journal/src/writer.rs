@@ -183,6 +183,14 @@ impl Writer {
     /// every call fails.
     #[inline]
     pub fn append<R: Record>(&mut self, record: &R, ts_ns: i64, cause: Cause) -> Result<u64> {
+        let appended = self.append_in_batch(record, ts_ns, cause);
+        self.announce();
+        appended
+    }
+
+    /// Appends as [`Writer::append`] does, but wakes no sleeping reader: [`Writer::announce`] must follow the last of a batch.
+    #[inline]
+    pub fn append_in_batch<R: Record>(&mut self, record: &R, ts_ns: i64, cause: Cause) -> Result<u64> {
         let payload = bytemuck::bytes_of(record);
         let mut header = Header {
             length: 0,
@@ -220,7 +228,21 @@ impl Writer {
                 what: format!("record {} came instead of {}", header.seq, self.next_seq),
             });
         }
-        self.put(&header, &bytes[HEADER_BYTES..])
+        let appended = self.put(&header, &bytes[HEADER_BYTES..]);
+        self.announce();
+        appended
+    }
+
+    /// Wakes the readers that sleep while there are records for them.
+    #[inline]
+    pub fn announce(&self) {
+        let page = &self.keeper.page;
+        if page.wake.announce() {
+            system::futex_wake_all(&page.wake.word);
+        }
+        if self.keeper.wake.announce() {
+            system::futex_wake_all(&self.keeper.wake.word);
+        }
     }
 
     #[inline]
@@ -248,13 +270,8 @@ impl Writer {
         }
         self.keeper.written_offset.store(self.offset as u64, Ordering::Relaxed);
         self.keeper.written_seq.store(seq, Ordering::Release);
-        if page.wake.announce() {
-            system::futex_wake_all(&page.wake.word);
-        }
-        if self.keeper.wake.announce() {
-            system::futex_wake_all(&self.keeper.wake.word);
-        }
         if self.trap.is_some() {
+            self.announce();
             self.reach_trap(header.kind, true);
         }
         Ok(seq)

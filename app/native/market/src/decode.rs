@@ -5,7 +5,7 @@
 use crate::json::JsonFrame;
 use crate::msgpack::MsgpackFrame;
 use crate::number::NumberError;
-use crate::value::{Fields, Frame, Key, Malformed, Value, key};
+use crate::value::{Fields, Frame, Key, Malformed, Value, Wide, key};
 use holdfast_records::{
     Bar, BarKind, BookAction, BookDelta, Quote, Record, Side, StatusCode, Symbol, Text, Trade, TradeAction,
     TradingStatus,
@@ -481,7 +481,7 @@ fn book_deltas<'a, F: Frame<'a>>(fields: &Fields<'a>) -> Built<Vec<BookDelta>> {
         match key {
             S => name = symbol(value)?,
             T => time = Some(time_ns(value)?),
-            RESET => is_reset = matches!(value, Value::Flag(true)),
+            RESET => is_reset = matches!(value, Value::Flag(Wide(true))),
             BIDS | ASKS => {
                 let Value::List(list) = value else { continue };
                 let side = if key == BIDS { Side::BUY } else { Side::SELL };

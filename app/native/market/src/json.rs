@@ -2,7 +2,7 @@
 //!
 //! A general parser builds a tree or needs mutable, padded input; here one pass finds the fields' places.
 
-use crate::value::{Fields, Frame, Malformed, Value, key};
+use crate::value::{Fields, Frame, Malformed, Value, Wide, key};
 
 /// Nesting that a value of a message may have.
 const DEPTH_MAX: u32 = 32;
@@ -104,8 +104,8 @@ impl<'a> JsonFrame<'a> {
             b'-' | b'0'..=b'9' => Ok(Value::Number(self.number())),
             b'[' => self.nested().map(Value::List),
             b'{' => self.nested().map(|_| Value::Other),
-            b't' => self.literal(b"true").map(|()| Value::Flag(true)),
-            b'f' => self.literal(b"false").map(|()| Value::Flag(false)),
+            b't' => self.literal(b"true").map(|()| Value::Flag(Wide(true))),
+            b'f' => self.literal(b"false").map(|()| Value::Flag(Wide(false))),
             b'n' => self.literal(b"null").map(|()| Value::Other),
             _ => Err(Malformed),
         }

@@ -2,7 +2,7 @@
 //!
 //! Source: `MessagePack` specification.
 
-use crate::value::{Fields, Frame, Malformed, Value, key};
+use crate::value::{Fields, Frame, Malformed, Value, Wide, key};
 
 const DEPTH_MAX: u32 = 32;
 const TIME_EXTENSION: i8 = -1;
@@ -80,6 +80,7 @@ impl<'a> MsgpackFrame<'a> {
         Ok(Token::Scalar(Value::Time(time_ns)))
     }
 
+    #[inline]
     fn token(&mut self) -> Result<Token<'a>> {
         let integer = |value: u64| Ok(Token::Scalar(Value::Unsigned(value)));
         let marker = self.fixed::<1>()?[0];
@@ -90,7 +91,7 @@ impl<'a> MsgpackFrame<'a> {
             0xa0..=0xbf => self.text(usize::from(marker & 0x1f)),
             0xc0 => Ok(Token::Scalar(Value::Other)),
             0xc1 => Err(Malformed),
-            0xc2 | 0xc3 => Ok(Token::Scalar(Value::Flag(marker == 0xc3))),
+            0xc2 | 0xc3 => Ok(Token::Scalar(Value::Flag(Wide(marker == 0xc3)))),
             0xc4..=0xc6 => {
                 let length = self.unsigned(1 << (marker - 0xc4))?;
                 self.take(length as usize)?;
@@ -100,7 +101,7 @@ impl<'a> MsgpackFrame<'a> {
                 let length = self.unsigned(1 << (marker - 0xc7))?;
                 self.extension(length as usize)
             }
-            0xca => Ok(Token::Scalar(Value::Single(f32::from_be_bytes(self.fixed()?)))),
+            0xca => Ok(Token::Scalar(Value::Single(Wide(f32::from_be_bytes(self.fixed()?))))),
             0xcb => Ok(Token::Scalar(Value::Float(f64::from_be_bytes(self.fixed()?)))),
             0xcc..=0xcf => {
                 let value = self.unsigned(1 << (marker - 0xcc))?;
