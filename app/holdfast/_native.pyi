@@ -1023,6 +1023,15 @@ class MarketDispatch:
 def wait_any(readers: Sequence[JournalReader], timeout_s: float) -> bool:
     """Wait until one of the journals has a record past its reader; False after `timeout_s`. Releases the GIL."""
 
+def measure_hops_ns(writer: JournalWriter, reader: JournalReader, rounds: int, *, is_spinning: bool) -> list[int]:
+    """Write records, each after the echo of the one before, and return the time of each round trip; closes both.
+
+    Fewer than `rounds` when an echo did not come within seconds. Releases the GIL.
+    """
+
+def echo_hops(writer: JournalWriter, reader: JournalReader, rounds: int, *, is_spinning: bool) -> None:
+    """Answer `rounds` records, each with one; ends early when none comes for seconds; closes both. Releases the GIL."""
+
 @final
 class JournalNotifier:
     """Writes an eventfd when a journal has records past its reader: once per `arm`."""

@@ -1,20 +1,31 @@
 """One journal hop, from append to the record in the reader's hands: spinning, sleeping, on one core; pyzmq as peer.
 
-Both ends are processes. A round trip is two hops through two journals; a hop is half of it.
+Both ends are processes. A round trip is two hops through two journals; a hop is half of it. The budgets are for the
+hop of the native loops; what a hop costs between two Python loops stands beside it, as pyzmq's does.
 """
 
 import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import zmq
 
 from holdfast import clock
-from holdfast._native import JournalName, JournalReader, JournalWriter, Quote, wait_any
+from holdfast._native import (
+    JournalName,
+    JournalReader,
+    JournalWriter,
+    Quote,
+    echo_hops,
+    measure_hops_ns,
+    wait_any,
+)
 from holdfast.bench import BenchResult
+from holdfast.errors import OperatingError
 
 NAME = "journal-hop"
 SPIN_US = 1_000
@@ -36,13 +47,18 @@ def run(*, quick: bool) -> list[BenchResult]:
     ends = (cores[0], cores[-1])
     peer = _measure(_zmq_echo, _zmq_rounds, rounds, ends)
     peer_same = _measure(_zmq_echo, _zmq_rounds, rounds, (cores[0], cores[0]))
-    spinning = _measure(_spinning_echo, _spinning_rounds, rounds, ends)
-    blocking = _measure(_blocking_echo, _blocking_rounds, rounds, ends)
-    same_core = _measure(_blocking_echo, _blocking_rounds, rounds, (cores[0], cores[0]))
+    same = (cores[0], cores[0])
+    spinning = _measure_native(rounds, ends, is_spinning=True)
+    blocking = _measure_native(rounds, ends, is_spinning=False)
+    same_core = _measure_native(rounds, same, is_spinning=False)
+    python_spinning = _measure(_spinning_echo, _spinning_rounds, rounds, ends)
+    python_same_core = _measure(_blocking_echo, _blocking_rounds, rounds, same)
     return [
         _result("hop_spinning_p50", spinning, SPINNING_BUDGET_US, peer),
         _result("hop_blocking_p50", blocking, None, peer),
         _result("hop_same_core_p50", same_core, SAME_CORE_BUDGET_US, peer_same),
+        _result("hop_spinning_from_python_p50", python_spinning, None, peer),
+        _result("hop_same_core_from_python_p50", python_same_core, None, peer_same),
     ]
 
 
@@ -51,6 +67,11 @@ def _result(metric: str, ours: float, budget: float | None, peer: float) -> Benc
     return BenchResult(
         bench=NAME, metric=metric, unit="us", ours=ours, budget=budget, peer=peer, peer_name="pyzmq ipc", met=met
     )
+
+
+def _measure_native(rounds: int, cores: tuple[int, int], *, is_spinning: bool) -> float:
+    echo = partial(_native_echo, rounds=rounds, is_spinning=is_spinning)
+    return _measure(echo, partial(_native_rounds, is_spinning=is_spinning), rounds, cores)
 
 
 def _measure(
@@ -132,6 +153,20 @@ def _blocking_rounds(folder: str, rounds: int) -> list[int]:
 
 def _blocking_echo(folder: str) -> None:
     _echo(folder, 0)
+
+
+def _native_rounds(folder: str, rounds: int, *, is_spinning: bool) -> list[int]:
+    writer = _writer(folder, JournalName.SIGNALS)
+    reader = _reader(folder, JournalName.ORDERS, 0)
+    trips_ns = measure_hops_ns(writer, reader, rounds, is_spinning=is_spinning)
+    if len(trips_ns) != rounds:
+        raise OperatingError(f"{len(trips_ns)} of {rounds} records came back: the other end stopped")
+    return trips_ns
+
+
+def _native_echo(folder: str, *, rounds: int, is_spinning: bool) -> None:
+    writer = _writer(folder, JournalName.ORDERS)
+    echo_hops(writer, _reader(folder, JournalName.SIGNALS, 0), rounds, is_spinning=is_spinning)
 
 
 def _zmq_rounds(folder: str, rounds: int) -> list[int]:

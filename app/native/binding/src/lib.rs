@@ -8,6 +8,7 @@ mod decode;
 mod dispatch;
 mod edge;
 mod encode;
+mod hop;
 mod journal;
 mod latch;
 mod matching;
@@ -24,6 +25,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     codes::register(module)?;
     records::register(module)?;
     journal::register(module)?;
+    hop::register(module)?;
     waiting::register(module)?;
     latch::register(module)?;
     edge::register(module)?;
