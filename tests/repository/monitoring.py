@@ -13,6 +13,7 @@ import holdfast.metrics
 from repository.tree import ROOT
 
 MONITORING = ROOT / "monitoring"
+EXPORTERS = MONITORING / "exporters.yml"
 RULES = sorted((MONITORING / "prometheus/rules").glob("*.yml"))
 RULE_TESTS = sorted((MONITORING / "prometheus/tests").glob("*.yml"))
 # What PromQL itself says, and the labels after `by`, `on` and the like, which are taken out with their parentheses.
@@ -56,7 +57,7 @@ def known_metrics() -> frozenset[str]:
         for description in family.describe()
         for name in _series_of(description.name, description.type)
     }
-    exporters = {name for names in read(MONITORING / "exporters.yml").values() for name in names}
+    exporters = {name for names in read(EXPORTERS).values() for name in names}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     return frozenset(own | exporters | recorded)
 

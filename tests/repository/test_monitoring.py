@@ -10,12 +10,23 @@ from typing import Any
 import pytest
 
 from holdfast.settings.schema import SERVICES, ServicesSettings
-from repository.monitoring import MONITORING, RULE_TESTS, RULES, alerts, known_metrics, metrics_of, read, rules
+from repository.monitoring import (
+    EXPORTERS,
+    MONITORING,
+    RULE_TESTS,
+    RULES,
+    alerts,
+    known_metrics,
+    metrics_of,
+    read,
+    rules,
+)
 from repository.tree import ROOT
 
 PROMETHEUS = read(MONITORING / "prometheus/prometheus.yml")
 INFRASTRUCTURE = {"prometheus": 9090, "alertmanager": 9093, "node": 9100, "postgres": 9187}
 SCRAPED_WHERE_IT_RUNS = {"watchdog": 9108}
+TOLD_BY_ALL = {"holdfast_service_up", "holdfast_release", "holdfast_venue_answers_total", *read(EXPORTERS)["textfile"]}
 SEVERITIES = {"critical", "warning", "none"}
 
 
@@ -86,6 +97,13 @@ def test_rule_uses_metrics_that_exist(rule: dict[str, Any]) -> None:
     used = set(metrics_of(rule["expr"]))
     assert used or rule["alert"] == "Watchdog"
     assert used - known_metrics() == set()
+
+
+def test_rule_says_whose_metric_it_means() -> None:
+    """Each service imports every metric of ours: what it does not set, it tells as zero."""
+    for rule in rules():
+        for name, labels in re.findall(r"\b(holdfast_\w+)(\{[^}]*\})?", rule["expr"]):
+            assert name in TOLD_BY_ALL or "job=" in labels, f"{rule['expr']}: expected {name}{{job=...}}"
 
 
 def test_metrics_are_found_in_an_expression() -> None:
