@@ -1,0 +1,56 @@
+"""`holdfast emergency-stop`: halt everything at the venue and prove it, with every service down if need be."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
+from holdfast.cli.trip import Operator, operator_or_user
+from holdfast.emergency_stop import execute, plan_of
+
+Why = Annotated[str, typer.Option("--reason", help="Why; kept beside the latch.")]
+Credentials = Annotated[
+    str, typer.Option("--credentials", help="Directory with the files alpaca_api_key and alpaca_api_secret.")
+]
+Queue = Annotated[bool, typer.Option("--queue", help="While the session is closed, queue closing orders for the open.")]
+Deadline = Annotated[float, typer.Option("--deadline-s", help="How long to keep trying.", min=1.0)]
+
+
+def run(config: Path, *, env: str, credentials: str, operator: str, is_json: bool, **wishes: Any) -> None:  # noqa: ANN401
+    """Do what is wished and leave with the exit code."""
+    name = operator_or_user(operator)
+    plan = plan_of(config, env=env, credentials_dir=credentials, operator=name, **wishes)
+    raise typer.Exit(execute(plan, is_json=is_json))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(name="emergency-stop")
+    def emergency_stop(
+        *,
+        is_flatten: Annotated[bool, typer.Option("--flatten", help="Close every position too.")] = False,
+        may_queue: Queue = False,
+        is_suspend: Annotated[bool, typer.Option(help="Set the venue's own suspend_trade.")] = True,
+        reason: Why = "emergency stop",
+        operator: Operator = "",
+        credentials: Credentials = "",
+        deadline_s: Deadline = 60.0,
+        config: ConfigDir = DEFAULT_CONFIG_DIR,
+        env: Env = "",
+        is_json: Json = False,
+    ) -> None:
+        """Set the latch, cancel all, prove that nothing is open, suspend trading at the venue; 0 only when proven."""
+        run(
+            config,
+            env=env,
+            credentials=credentials,
+            operator=operator,
+            is_json=is_json,
+            reason=reason,
+            is_flatten=is_flatten,
+            may_queue=may_queue,
+            is_suspend=is_suspend,
+            deadline_s=deadline_s,
+        )
