@@ -76,7 +76,7 @@ def web_server() -> Iterator[tuple[int, Queue[Post]]]:
     """Run a web server on loopback; yields its port and what is posted to it."""
     posts: Queue[Post] = Queue()
 
-    class Handler(BaseHTTPRequestHandler):
+    class PostRecorder(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             posts.put(Post(self.path, self.headers.get("Authorization", ""), body))
@@ -86,7 +86,7 @@ def web_server() -> Iterator[tuple[int, Queue[Post]]]:
         def log_message(self, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), PostRecorder)
     thread = threading.Thread(target=server.serve_forever, name="web-sink")
     thread.start()
     try:
