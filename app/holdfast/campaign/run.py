@@ -168,10 +168,12 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     await host.supervisor.stop("signal-bridge")
     if not await orders_at_rest(host, left_s()):
         found.append(_unsettled("orders or approvals without a proven outcome"))
-    if not await eventually(lambda: _has_every_fill(host), left_s()):
-        found.append(_unsettled("fills of the venue that are not journaled"))
     if not await eventually(lambda: _is_every_gap_repaired(host), left_s()):
         found.append(_unsettled("market-data: a gap that is not repaired"))
+    # What rests must not fill while execution-engine ends: nobody would be there to hear of it.
+    await host.pause_market()
+    if not await eventually(lambda: _has_every_fill(host), left_s()):
+        found.append(_unsettled("fills of the venue that are not journaled"))
     await host.supervisor.stop("execution-engine")
     if not await recorder_caught_up(host, left_s()):
         found.append(_unsettled("recorder: not every record is in PostgreSQL"))
