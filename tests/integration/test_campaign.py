@@ -1,11 +1,14 @@
 """The process campaign: plans by seed, evenly spread; a run that ends with a verdict in the shape that is promised."""
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+from holdfast import clock
 from holdfast.campaign.plan import plan_of
 from holdfast.crash_points import POINTS
 from holdfast.venues.simulated.faults import CATALOGUE, KINDS_PER_RUN, FaultScript
@@ -47,3 +50,27 @@ def test_a_run_trades_heals_and_is_judged(tmp_path: Path) -> None:
     assert sum(summary["crash_points"].values()) == 1
     assert sum(summary["faults"].values()) > 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["tls"], "nothing is left of a run without a violation"
+
+
+def processes_of(state_dir: Path) -> list[str]:
+    """Return the command lines that name the directory."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(state_dir) in line:
+                found.append(line)
+    return found
+
+
+def test_an_interrupted_campaign_leaves_no_process_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "holdfast", "campaign", "--runs", "4", "--state-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline_s = clock.monotonic_s() + 60
+        while not list(tmp_path.glob("seed-*/logs/execution-engine.log")) and clock.monotonic_s() < deadline_s:
+            time.sleep(0.05)
+        process.terminate()
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 130, errors[-2000:]
+    assert errors.endswith("interrupted: nothing was judged\n")
+    assert processes_of(tmp_path) == []

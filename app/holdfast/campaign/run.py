@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -83,8 +84,15 @@ class Tally:
 
 
 async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int], None]) -> dict[str, object]:
-    """Run the campaign and return its summary; `show` is called after each run with how many are done."""
+    """Run the campaign and return its summary; `show` is called after each run with how many are done.
+
+    Raises: CancelledError on SIGINT or SIGTERM, when everything that it started has ended.
+    """
     become_subreaper()
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     options.state_dir.mkdir(parents=True, exist_ok=True)
     tls_dir = options.state_dir / "tls"
     ensure_certificate(tls_dir, "127.0.0.1")

@@ -36,7 +36,11 @@ def register(app: typer.Typer) -> None:
         def show(result: RunResult, done: int) -> None:
             typer.echo(_line(result, done, runs), err=True)
 
-        summary = asyncio.run(run_campaign(options, show))
+        try:
+            summary = asyncio.run(run_campaign(options, show))
+        except asyncio.CancelledError:
+            typer.echo("interrupted: nothing was judged", err=True)
+            raise typer.Exit(130) from None
         typer.echo(json.dumps(summary) if json_output else _table(summary))
         raise typer.Exit(0 if summary["ok"] else 1)
 
