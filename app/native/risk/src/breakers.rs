@@ -98,6 +98,7 @@ impl Gate {
     pub fn is_due(&self, clock: Clock) -> bool {
         let day = self.calendar.day_of(clock.session_ns);
         day.day > self.counters.day.day
+            || self.has_runaway()
             || BREAKERS.iter().zip(&self.tripped).any(|(rule, tripped)| match tripped {
                 Some(tripped) => tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns,
                 None => self.usage(*rule).is_exceeded(),
@@ -158,7 +159,10 @@ impl Gate {
     }
 
     /// Takes a trip as it stands in our own journal.
-    pub(crate) fn restore_trip(&mut self, tripped: &BreakerTripped) {
+    pub fn restore_trip(&mut self, tripped: &BreakerTripped) {
+        if !tripped.strategy.is_empty() {
+            return self.restore_runaway(tripped);
+        }
         if let Some(index) = BREAKERS.iter().position(|rule| *rule == tripped.rule) {
             let usage = (tripped.limit_e9, tripped.value_e9);
             self.tripped[index] = Some(Tripped {

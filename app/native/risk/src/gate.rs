@@ -4,14 +4,16 @@ use crate::breakers::Tripped;
 use crate::calendar::Calendar;
 use crate::counters::{BREAKERS, Counters, Usage};
 use crate::limits::RiskLimits;
-use crate::proposal::{Proposal, decision_of, request_hash_of, worst_price_e9, worst_quantity_e9};
+use crate::pricing::{worst_price_of, worst_quantity_e9};
+use crate::proposal::{Proposal, decision_of, request_hash_of};
 use crate::reservations::{Reserved, Totals, Worst};
 use crate::rules::Question;
+use crate::runaways::{Run, SwitchedOff};
 use crate::symbol::SymbolTable;
 use holdfast_orders::{Order, OrderTable, PositionBook};
 use holdfast_records::{
-    AnyRecord, Channel, Decision, E9, Fill, Gap, IntentAction, OrderEvent, OrderIntent, OrderStatus, Reason,
-    ReconcileScope, Symbol, Text, Verdict, notional_e9,
+    AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, OrderEvent, OrderIntent, OrderStatus,
+    Reason, ReconcileScope, Symbol, Text, Verdict, notional_e9,
 };
 
 /// The time of a judgement.
@@ -67,7 +69,8 @@ pub struct Gate {
     pub(crate) totals: Totals,
     pub(crate) rate: Rate,
     pub(crate) tripped: [Option<Tripped>; BREAKERS.len()],
-    pub(crate) disabled: Vec<Text<32>>,
+    pub(crate) switched_off: Vec<SwitchedOff>,
+    pub(crate) runaways: Vec<BreakerTripped>,
     is_latched: bool,
     pub(crate) is_halted_by_operator: bool,
     is_reconciled: bool,
@@ -97,7 +100,8 @@ impl Gate {
             totals: Totals::default(),
             rate: Rate::new(limits.order_rate_per_s_max),
             tripped: [None; BREAKERS.len()],
-            disabled: Vec::new(),
+            switched_off: Vec::new(),
+            runaways: Vec::new(),
             is_latched: false,
             is_halted_by_operator: false,
             is_reconciled: false,
@@ -135,10 +139,6 @@ impl Gate {
         &self.positions
     }
 
-    pub(crate) fn is_disabled(&self, strategy: Text<32>) -> bool {
-        self.disabled.contains(&strategy)
-    }
-
     pub(crate) fn worst_of(&self, index: usize) -> Worst {
         self.worst.get(index).copied().unwrap_or_default()
     }
@@ -173,6 +173,9 @@ impl Gate {
         if let Some((rule, usage)) = broken {
             decision.verdict = Verdict::DENIED;
             (decision.rule, decision.limit_e9, decision.value_e9) = (rule, usage.limit_e9, usage.value_e9);
+            if matches!(rule, Reason::REPEAT_EXECUTION | Reason::REPEAT_IDENTICAL) {
+                self.switch_off(intent.strategy, intent.symbol, rule, usage);
+            }
             return decision;
         }
         decision.verdict = Verdict::APPROVED;
@@ -185,6 +188,7 @@ impl Gate {
         if decision.limit_price_e9 == 0 {
             decision.reference_price_e9 = self.symbols.at(proposal.symbol).mark_price_e9();
         }
+        proposal.convert(&mut decision);
         self.reserve(&decision, proposal.request, clock.now_ns);
         decision
     }
@@ -212,7 +216,7 @@ impl Gate {
             );
         };
         let state = self.symbols.at(index);
-        let proposal = Proposal::new(intent, index, state, self.target_of(intent), &self.limits);
+        let proposal = Proposal::new(intent, index, state, self.target_of(intent), &self.limits, clock.now_ns);
         let broken = Question {
             gate: self,
             intent,
@@ -229,25 +233,27 @@ impl Gate {
         let Some(applied) = self.orders.apply_decision(decision) else {
             return;
         };
-        let price_e9 = worst_price_e9(
-            decision.limit_price_e9,
-            decision.stop_price_e9,
-            decision.reference_price_e9,
-            &self.limits,
-        );
+        let price_e9 = worst_price_of(decision, &self.limits);
         let expected_e9 = worst_quantity_e9(decision.notional_e9, decision.reference_price_e9, &self.limits);
         self.ensure_reserved(applied.index);
+        let index = self.index_of(decision.symbol);
+        let state = self.symbols.at(index);
+        let is_liquidation = decision.is_reduction != 0 && decision.quantity_e9 >= state.closable_e9();
         let reserved = &mut self.reserved[applied.index];
         (reserved.decided_price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
         self.recount_order(applied.index);
         self.rate.take(now_ns);
+        if is_liquidation {
+            self.count_liquidation(decision.strategy, index, now_ns);
+        }
         if decision.is_reduction != 0 {
             return;
         }
         let added_e9 = self.reserved[applied.index].notional_e9;
         self.counters.account.reserved_e9 = self.counters.account.reserved_e9.saturating_add(added_e9);
-        let index = self.index_of(decision.symbol);
         let state = self.symbols.at_mut(index);
+        state.liquidations = Run::default();
+        state.identical.push(request, now_ns, &self.limits);
         state.requests[state.requests_next] = (request, now_ns);
         state.requests_next = (state.requests_next + 1) % state.requests.len();
         state.entries_ns[state.entries_next] = now_ns;
@@ -350,6 +356,7 @@ impl Gate {
             self.counters.rejects.count(is_rejection, ts_ns, &self.limits);
         }
         self.recount_order(applied.index);
+        self.watch_overfill(applied.index);
     }
 
     fn apply_fill(&mut self, fill: &Fill) {
@@ -364,12 +371,17 @@ impl Gate {
             self.refresh_position(fill.symbol);
         }
         self.recount_order(applied.index);
+        self.watch_overfill(applied.index);
     }
 
     fn refresh_position(&mut self, symbol: Symbol) {
         let index = self.index_of(symbol);
         if let Some(entry) = self.positions.get(symbol) {
-            self.symbols.at_mut(index).position = *entry.position();
+            let state = self.symbols.at_mut(index);
+            state.position = *entry.position();
+            if state.position.quantity_e9 == 0 {
+                state.liquidations = Run::default();
+            }
         }
         self.recount_symbol(index);
     }
@@ -379,12 +391,7 @@ impl Gate {
         match record {
             AnyRecord::Trip(_) => self.is_halted_by_operator = true,
             AnyRecord::Reset(_) => self.reset(),
-            AnyRecord::StrategySwitch(switch) => {
-                self.disabled.retain(|strategy| *strategy != switch.strategy);
-                if switch.is_enabled == 0 {
-                    self.disabled.push(switch.strategy);
-                }
-            }
+            AnyRecord::StrategySwitch(switch) => self.switch(switch.strategy, switch.is_enabled != 0),
             _ => {}
         }
     }

@@ -122,6 +122,7 @@ impl Judge {
             origin_ns: header.origin_ns,
         };
         sink.put(&decision, cause)?;
+        self.tell_runaways(sink)?;
         Ok(Some(decision))
     }
 
@@ -151,6 +152,13 @@ impl Judge {
         }
         for tripped in &trips[..count] {
             sink.put(tripped, Cause::default())?;
+        }
+        self.tell_runaways(sink)
+    }
+
+    fn tell_runaways<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        while let Some(tripped) = self.gate.take_runaway() {
+            sink.put(&tripped, Cause::default())?;
         }
         Ok(())
     }

@@ -10,12 +10,14 @@ mod gate;
 mod judge;
 mod limits;
 mod mid_window;
+mod pricing;
 mod proposal;
 mod rejects;
 mod replay;
 mod reservations;
 mod risk_loop;
 mod rules;
+mod runaways;
 mod stats;
 mod symbol;
 

@@ -1,10 +1,11 @@
 //! What an intent would do if it were approved, at its worst.
 
 use crate::limits::RiskLimits;
+use crate::pricing::{collar_price_e9, quantity_of_e9, worst_price_e9, worst_quantity_e9};
 use crate::symbol::SymbolState;
 use core::hash::Hasher;
 use holdfast_orders::{Digest, Order};
-use holdfast_records::{Decision, E9, IntentAction, OrderIntent, OrderType, Side, Text, TimeInForce, notional_e9};
+use holdfast_records::{Decision, IntentAction, OrderIntent, OrderType, Side, Text, TimeInForce, notional_e9};
 
 /// An intent in terms of its symbol's state: what the rules look at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Proposal {
     pub(crate) ordered_quantity_e9: i64,
     pub(crate) limit_price_e9: i64,
     pub(crate) stop_price_e9: i64,
+    /// Limit price that a market or stop order is approved at; 0 for none.
+    pub(crate) collar_price_e9: i64,
     /// Highest price at which it may count.
     pub(crate) worst_price_e9: i64,
     /// Worst price times quantity.
@@ -40,14 +43,26 @@ impl Proposal {
         state: &SymbolState,
         target: Option<&Order>,
         limits: &RiskLimits,
+        now_ns: i64,
     ) -> Self {
+        let is_buy = intent.side == Side::BUY;
+        let position_e9 = state.position.quantity_e9;
+        let is_opposite = if is_buy { position_e9 < 0 } else { position_e9 > 0 };
         let target = target.filter(|_| intent.action == IntentAction::REPLACE);
         let or = |own: i64, field: fn(&Order) -> i64| if own == 0 { target.map_or(0, field) } else { own };
         let limit_price_e9 = or(intent.limit_price_e9, |order| order.limit_price_e9);
         let stop_price_e9 = or(intent.stop_price_e9, |order| order.stop_price_e9);
         let ordered_quantity_e9 = or(intent.quantity_e9, |order| order.quantity_e9);
-        let worst_price_e9 = worst_price_e9(limit_price_e9, stop_price_e9, state.mark_price_e9(), limits);
+        let collar_price_e9 = collar_price_e9(intent, is_opposite, state, limits, now_ns);
+        let capped_e9 = if is_buy {
+            limit_price_e9.max(collar_price_e9)
+        } else {
+            limit_price_e9
+        };
+        let worst_price_e9 = worst_price_e9(capped_e9, stop_price_e9, state.mark_price_e9(), limits);
         let quantity_e9 = match ordered_quantity_e9 {
+            0 if collar_price_e9 > 0 && is_buy => quantity_of_e9(intent.notional_e9, collar_price_e9),
+            0 if collar_price_e9 > 0 => quantity_of_e9(intent.notional_e9, state.mark_price_e9()),
             0 => worst_quantity_e9(intent.notional_e9, state.mark_price_e9(), limits),
             ordered_e9 => ordered_e9,
         };
@@ -55,28 +70,7 @@ impl Proposal {
             0 => intent.notional_e9,
             ordered_e9 => notional_e9(worst_price_e9, ordered_e9),
         };
-        let amount_e9 = if ordered_quantity_e9 == 0 {
-            intent.notional_e9
-        } else {
-            0
-        };
-        let (trail_e9, percent_e9) = (intent.trail_price_e9, intent.trail_percent_e9);
-        let terms = [
-            ordered_quantity_e9,
-            amount_e9,
-            limit_price_e9,
-            stop_price_e9,
-            trail_e9,
-            percent_e9,
-        ];
-        let request = request_hash(
-            &intent.strategy,
-            &terms,
-            codes(intent.side, intent.order_type, intent.action),
-        );
-        let is_buy = intent.side == Side::BUY;
-        let position_e9 = state.position.quantity_e9;
-        let is_opposite = if is_buy { position_e9 < 0 } else { position_e9 > 0 };
+        let request = request_of(intent, ordered_quantity_e9, limit_price_e9, stop_price_e9);
         let replaced_e9 = target
             .filter(|order| order.side == intent.side)
             .map_or(0, Order::open_quantity_e9);
@@ -92,6 +86,7 @@ impl Proposal {
             ordered_quantity_e9,
             limit_price_e9,
             stop_price_e9,
+            collar_price_e9,
             worst_price_e9,
             notional_e9,
             is_reduction: is_opposite && quantity_e9 > 0 && quantity_e9 <= closable_e9,
@@ -100,34 +95,25 @@ impl Proposal {
             request,
         }
     }
-}
 
-/// The venue's price increment for equities: a cent from one dollar on, a hundredth of it below.
-pub(crate) fn increment_e9(price_e9: i64) -> i64 {
-    if price_e9 >= E9 { E9 / 100 } else { E9 / 10_000 }
-}
-
-/// The highest price an order may trade or count at.
-pub(crate) fn worst_price_e9(limit_price_e9: i64, stop_price_e9: i64, mark_price_e9: i64, limits: &RiskLimits) -> i64 {
-    if limit_price_e9 > 0 {
-        return limit_price_e9;
+    /// The price that it cannot exceed: its own limit or the one it is approved at; 0 for none.
+    pub(crate) fn capped_price_e9(&self) -> i64 {
+        self.limit_price_e9.max(self.collar_price_e9)
     }
-    let base_e9 = if stop_price_e9 > 0 {
-        stop_price_e9.max(mark_price_e9)
-    } else {
-        mark_price_e9
-    };
-    base_e9.saturating_add(notional_e9(base_e9, limits.price_collar_e9))
-}
 
-/// Greatest quantity that an amount of USD may buy: at the mark less the collar, rounded up.
-pub(crate) fn worst_quantity_e9(amount_e9: i64, mark_price_e9: i64, limits: &RiskLimits) -> i64 {
-    let price_e9 = mark_price_e9 - notional_e9(mark_price_e9, limits.price_collar_e9);
-    if price_e9 <= 0 || amount_e9 <= 0 {
-        return 0;
+    /// Makes a limit order of an approved market or stop order.
+    pub(crate) fn convert(&self, decision: &mut Decision) {
+        if self.collar_price_e9 == 0 {
+            return;
+        }
+        decision.is_converted = 1;
+        decision.limit_price_e9 = self.collar_price_e9;
+        decision.quantity_e9 = self.quantity_e9;
+        decision.order_type = match decision.order_type {
+            OrderType::STOP => OrderType::STOP_LIMIT,
+            _ => OrderType::LIMIT,
+        };
     }
-    let quantity_e9 = (i128::from(amount_e9) * i128::from(E9) + i128::from(price_e9) - 1) / i128::from(price_e9);
-    i64::try_from(quantity_e9).unwrap_or(i64::MAX)
 }
 
 /// Hash of what was asked for, from the terms that a Decision repeats: found again after a restart.
@@ -141,16 +127,44 @@ fn request_hash(strategy: &Text<32>, terms: &[i64; 6], codes: u64) -> u64 {
     digest.finish()
 }
 
+fn request_of(intent: &OrderIntent, ordered_quantity_e9: i64, limit_price_e9: i64, stop_price_e9: i64) -> u64 {
+    let amount_e9 = if ordered_quantity_e9 == 0 {
+        intent.notional_e9
+    } else {
+        0
+    };
+    let terms = [
+        ordered_quantity_e9,
+        amount_e9,
+        limit_price_e9,
+        stop_price_e9,
+        intent.trail_price_e9,
+        intent.trail_percent_e9,
+    ];
+    request_hash(
+        &intent.strategy,
+        &terms,
+        codes(intent.side, intent.order_type, intent.action),
+    )
+}
+
 fn codes(side: Side, order_type: OrderType, action: IntentAction) -> u64 {
     u64::from(side.0) | u64::from(order_type.0) << 8 | u64::from(action.0) << 16
 }
 
 /// The same hash that [`Proposal::request`] had when the decision was made.
 pub(crate) fn request_hash_of(decision: &Decision) -> u64 {
+    let is_converted = decision.is_converted != 0;
+    let order_type = match decision.order_type {
+        OrderType::LIMIT if is_converted => OrderType::MARKET,
+        OrderType::STOP_LIMIT if is_converted => OrderType::STOP,
+        as_asked => as_asked,
+    };
+    let is_amount = is_converted && decision.notional_e9 != 0;
     let terms = [
-        decision.quantity_e9,
+        if is_amount { 0 } else { decision.quantity_e9 },
         decision.notional_e9,
-        decision.limit_price_e9,
+        if is_converted { 0 } else { decision.limit_price_e9 },
         decision.stop_price_e9,
         decision.trail_price_e9,
         decision.trail_percent_e9,
@@ -158,7 +172,7 @@ pub(crate) fn request_hash_of(decision: &Decision) -> u64 {
     request_hash(
         &decision.strategy,
         &terms,
-        codes(decision.side, decision.order_type, decision.action),
+        codes(decision.side, order_type, decision.action),
     )
 }
 

@@ -141,6 +141,9 @@ impl Gate {
         self.rate.hash(&mut digest);
         self.tripped.hash(&mut digest);
         self.is_halted_by_operator.hash(&mut digest);
+        for off in &self.switched_off {
+            (off.strategy, off.rule).hash(&mut digest);
+        }
         let symbols = self
             .symbols
             .iter()

@@ -2,7 +2,8 @@
 
 use crate::counters::Usage;
 use crate::gate::{Clock, Gate};
-use crate::proposal::{Proposal, increment_e9, invalid_value};
+use crate::pricing::increment_e9;
+use crate::proposal::{Proposal, invalid_value};
 use crate::symbol::SymbolState;
 use holdfast_orders::Order;
 use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TimeInForce, TradingStateCode, notional_e9};
@@ -42,6 +43,7 @@ every_order {
     INTENT_EXPIRED => intent_expired,
     ORDER_UNKNOWN => replaces_unknown,
     NOTIONAL_MISMATCH => notional_mismatch,
+    QUANTITY_AVAILABLE => quantity_available,
     FLIP_THROUGH_ZERO => flip_through_zero,
     SESSION_CLOSED => would_queue,
 }}
@@ -63,7 +65,7 @@ entries {
     REJECTS_IN_A_ROW => |q| q.breaker(Reason::REJECTS_IN_A_ROW),
     REJECT_RATE => |q| q.breaker(Reason::REJECT_RATE),
     STATE_REDUCING => |q| { (q.gate.state() == TradingStateCode::REDUCING).then_some(Usage::default()) },
-    STRATEGY_DISABLED => |q| { q.gate.is_disabled(q.intent.strategy).then_some(Usage::default()) },
+    STRATEGY_DISABLED => |q| { q.gate.switched_off(q.intent.strategy).map(|off| off.usage) },
     SYMBOL_UNKNOWN => |q| { (!q.state.is_configured).then_some(Usage::default()) },
     SYMBOL_HALTED => |q| q.state.is_halted.then_some(Usage::default()),
     SESSION_CLOSED => session_closed,
@@ -75,6 +77,7 @@ entries {
     QUOTE_LOCKED => quote_locked,
     QUOTE_WIDE => quote_wide,
     QUOTE_JUMPED => quote_jumped,
+    MARKET_UNPRICED => market_unpriced,
     PRICE_DRIFT => price_drift,
     PRICE_RANGE => price_range,
     PRICE_COLLAR => price_collar,
@@ -96,6 +99,7 @@ entries {
     DAILY_NOTIONAL => daily_notional,
     SELF_TRADE => self_trade,
     DUPLICATE_INTENT => duplicate_intent,
+    REPEAT_IDENTICAL => repeat_identical,
     REPEAT_EXECUTION => repeat_execution,
     ORDER_RATE => order_rate,
 }}
@@ -228,6 +232,14 @@ fn notional_mismatch(q: &Question<'_>) -> Option<Usage> {
     )
 }
 
+/// What open orders reserve of a position cannot be closed a second time.
+fn quantity_available(q: &Question<'_>) -> Option<Usage> {
+    let fits_position = q.proposal.quantity_e9 <= q.state.position.quantity_e9.abs();
+    (q.proposal.is_opposite && fits_position)
+        .then(|| beyond(q.proposal.closable_e9, q.proposal.quantity_e9))
+        .flatten()
+}
+
 /// The venue takes no order through zero, and a reduce-only order must be a reduction.
 fn flip_through_zero(q: &Question<'_>) -> Option<Usage> {
     let must_reduce = q.proposal.is_opposite || q.intent.is_reduce_only != 0;
@@ -322,6 +334,11 @@ fn quote_jumped(q: &Question<'_>) -> Option<Usage> {
         limit_e9: q.gate.limits.quote_jump_max_e9,
         value_e9: q.state.jump_e9,
     })
+}
+
+/// No entry without a price it cannot exceed: a trailing stop has none, and a market order none without a quote.
+fn market_unpriced(q: &Question<'_>) -> Option<Usage> {
+    (q.proposal.capped_price_e9() == 0).then_some(Usage::default())
 }
 
 /// The market may have moved only so far within the window, whichever way.
@@ -524,6 +541,12 @@ fn duplicate_intent(q: &Question<'_>) -> Option<Usage> {
         limit_e9: window_ns,
         value_e9: q.clock.now_ns - repeated.1,
     })
+}
+
+fn repeat_identical(q: &Question<'_>) -> Option<Usage> {
+    let limits = &q.gate.limits;
+    let count = q.state.identical.with(q.proposal.request, q.clock.now_ns, limits);
+    beyond_count(limits.repeat_identical_max, count)
 }
 
 fn repeat_execution(q: &Question<'_>) -> Option<Usage> {

@@ -2,7 +2,8 @@
 
 use crate::limits::RiskLimits;
 use crate::mid_window::MidWindow;
-use crate::proposal::worst_price_e9;
+use crate::pricing::worst_price_e9;
+use crate::runaways::Run;
 use core::hash::{Hash, Hasher};
 use holdfast_orders::{Digest, Position};
 use holdfast_records::{E9, Quote, StatusCode, Symbol, TradingStatus, notional_e9};
@@ -30,11 +31,15 @@ pub(crate) struct SymbolState {
     pub(crate) position: Position,
     pub(crate) open: OpenOrders,
     /// Recent approvals: hash of the request and when.
-    pub(crate) requests: [(u64, i64); 8],
+    pub(crate) requests: [(u64, i64); 16],
     pub(crate) requests_next: usize,
     /// When the last entries were approved, a ring as long as the repeat limit.
     pub(crate) entries_ns: Box<[i64]>,
     pub(crate) entries_next: usize,
+    /// Equal entries in a row.
+    pub(crate) identical: Run,
+    /// Orders in a row to close the position.
+    pub(crate) liquidations: Run,
 }
 
 /// Sums over the open orders of a symbol.
@@ -89,6 +94,11 @@ impl SymbolState {
 
     pub(crate) fn has_quote(&self) -> bool {
         self.bid_price_e9 > 0 && self.ask_price_e9 > 0
+    }
+
+    /// Whether there is a quote of two sides that is neither crossed nor older than `age_max_ns`.
+    pub(crate) fn is_quoted(&self, now_ns: i64, age_max_ns: i64) -> bool {
+        self.has_quote() && self.bid_price_e9 <= self.ask_price_e9 && now_ns - self.quote_ns <= age_max_ns
     }
 
     /// Price for exposures: the ask, or the average price while there is no quote.
@@ -186,6 +196,7 @@ impl SymbolState {
         self.position.hash(&mut digest);
         self.requests.hash(&mut digest);
         self.entries_ns.hash(&mut digest);
+        (self.identical, self.liquidations).hash(&mut digest);
         let open = &self.open;
         for sum in [
             open.buy_quantity_e9,

@@ -45,15 +45,15 @@ fn order_notional_of_a_quantity_and_of_an_amount() {
 }
 
 #[test]
-fn a_market_order_counts_at_the_ask_plus_the_collar() {
+fn a_market_order_counts_at_the_collar_that_it_is_approved_at() {
     let collar = |notional_e9| RiskLimits {
         order_notional_max_e9: notional_e9,
         price_collar_e9: E9 / 10,
         ..limits()
     };
-    passes(&gate(collar(110_022 * E9 / 1000)), &market(buy(1, 0)));
+    passes(&gate(collar(110_010 * E9 / 1000)), &market(buy(1, 0)));
     denies_at(
-        &gate(collar(110_022 * E9 / 1000 - 1)),
+        &gate(collar(110_010 * E9 / 1000 - 1)),
         &market(buy(1, 0)),
         clock(),
         Reason::ORDER_NOTIONAL,
@@ -90,7 +90,7 @@ fn position_quantity_of_a_short() {
 }
 
 #[test]
-fn an_amount_in_usd_counts_the_most_shares_it_may_buy() {
+fn an_amount_in_usd_counts_the_shares_that_it_is_approved_for() {
     let mut gate = gate(RiskLimits {
         position_quantity_max_e9: 100 * E9,
         price_collar_e9: E9 / 10,
@@ -103,8 +103,8 @@ fn an_amount_in_usd_counts_the_most_shares_it_may_buy() {
             ..market(buy(0, 0))
         },
     );
-    passes(&gate, &buy(50, 99));
-    denies_at(&gate, &buy(51, 99), clock(), Reason::POSITION_QUANTITY);
+    passes(&gate, &buy(59, 99));
+    denies_at(&gate, &buy(60, 99), clock(), Reason::POSITION_QUANTITY);
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn a_reduction_never_flips_whatever_is_open() {
     denies(&gate, &sell(11, 100), Reason::FLIP_THROUGH_ZERO, 10 * E9, 11 * E9);
     approve(&mut gate, &sell(6, 101));
     passes(&gate, &sell(4, 101));
-    denies(&gate, &sell(5, 101), Reason::FLIP_THROUGH_ZERO, 4 * E9, 5 * E9);
+    denies(&gate, &sell(5, 101), Reason::QUANTITY_AVAILABLE, 4 * E9, 5 * E9);
     let reduce_only = OrderIntent {
         is_reduce_only: 1,
         ..of("SPY", sell(1, 100))

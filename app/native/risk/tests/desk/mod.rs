@@ -129,7 +129,12 @@ pub fn judge(gate: &mut Gate, intent: &OrderIntent, at: Clock) -> Decision {
 
 #[track_caller]
 pub fn approve(gate: &mut Gate, intent: &OrderIntent) -> Decision {
-    let decision = judge(gate, intent, clock());
+    approve_at(gate, intent, clock())
+}
+
+#[track_caller]
+pub fn approve_at(gate: &mut Gate, intent: &OrderIntent, at: Clock) -> Decision {
+    let decision = judge(gate, intent, at);
     assert_eq!((decision.verdict, decision.rule), (Verdict::APPROVED, Reason::NONE));
     decision
 }
