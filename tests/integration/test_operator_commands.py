@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from holdfast import _native as native
-from holdfast.cli import app, health, reset, status, token, trip
+from holdfast.cli import health, reset, status, token, trip
+from holdfast.cli._root import app
 from holdfast.gateway.tokens import TokenFile
 from holdfast.journals import open_latch
 from trading_day import Day, make_settings

@@ -18,7 +18,8 @@ README = (ROOT / "README.md").read_text()
 def commands() -> set[str]:
     app = typer.Typer()
     for module in pkgutil.iter_modules(holdfast.cli.__path__):
-        importlib.import_module(f"holdfast.cli.{module.name}").register(app)
+        if not module.name.startswith("_"):
+            importlib.import_module(f"holdfast.cli.{module.name}").register(app)
     command = typer.main.get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
     return set(command.commands)
