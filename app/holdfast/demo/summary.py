@@ -9,6 +9,7 @@ from holdfast._native import OrderStatus
 from holdfast.invariants import Ending, Evidence, StoredJournals, verdict
 from holdfast.invariants.account import Account
 from holdfast.settings import Settings
+from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.venues.simulated.ledger import Ledger
 
 STATUSES_ALWAYS_SHOWN = (
@@ -51,6 +52,7 @@ def summarise(
     evidence = Evidence(
         ledger=Ledger.read(ledger_file),
         journals=StoredJournals(settings),
+        limits=load_risk_limits(settings).limits,
         ending=Ending(rows=rows, venue=venue if is_session else None),
     )
     account, invariants = evidence.account, verdict(evidence)

@@ -39,13 +39,14 @@ class Checker:
 
 CHECKERS = (
     Checker(1, orders.one_order_per_intent),
-    Checker(1, orders.no_order_beyond_the_approved),
+    Checker(1, orders.no_order_beyond_the_submitted),
     Checker(1, orders.orders_are_as_approved),
     Checker(2, orders.no_order_without_approval),
     Checker(2, limits.every_decision_under_the_active_limits),
     Checker(3, gate.no_entry_while_closed),
     Checker(3, gate.no_entry_on_an_old_approval),
     Checker(3, gate.no_approval_unless_active),
+    Checker(3, gate.no_entry_before_reconciled),
     Checker(4, orders.id_remembered_before_the_order),
     Checker(4, orders.no_id_used_twice),
     Checker(5, orders.no_order_unknown),

@@ -37,6 +37,7 @@ class Account:
     """What the journals say happened; amounts scaled by 1e-9."""
 
     market_data: Counter[str] = field(default_factory=lambda: Counter(quotes=0, trades=0, bars=0, gaps=0))
+    market_event_seq: int = 0
     gaps_open: dict[tuple[str, str], int] = field(default_factory=dict)
     signals: int = 0
     intents: int = 0
@@ -118,6 +119,7 @@ def _read_market(account: Account, records: "Iterable[Record]") -> None:
             _read_gap(account, record)
         elif (name := names.get(type(record))) is not None:
             account.market_data[name] += 1
+            account.market_event_seq = record.seq
 
 
 def _read_gap(account: Account, gap: Gap) -> None:

@@ -3,10 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from holdfast._native import Decision, TimeInForce, TradingState, TradingStateCode, Verdict
+from holdfast._native import Decision, Reconciled, ReconcileScope, TimeInForce, TradingState, TradingStateCode, Verdict
 from holdfast.invariants.evidence import Evidence
 from holdfast.settings.sessions import load_sessions
 
+ORDER_STREAM = "trade_updates"
 SECOND_NS = 1_000_000_000
 APPROVAL_AGE_NS_MAX = SECOND_NS
 QUOTE_AGE_NS_MAX = SECOND_NS
@@ -61,6 +62,25 @@ def no_entry_unless_active(evidence: Evidence) -> Iterator[str]:
         if TradingStateCode.ACTIVE not in recent:
             state = states[current - 1][1].label if current else "no state is known"
             yield f"client_order_id {event.client_order_id}: left while {state}"
+
+
+def no_entry_before_reconciled(evidence: Evidence) -> Iterator[str]:
+    """After each start of the order stream a comparison with the venue comes before the next entry."""
+    opened = [
+        int(line["host_ns"]) for line in evidence.ledger.of_kind("stream_opened") if line["stream"] == ORDER_STREAM
+    ]
+    compared = [
+        record.ts_ns
+        for record in evidence.executed
+        if isinstance(record, Reconciled)
+        and record.is_complete
+        and record.scope in (ReconcileScope.START_UP, ReconcileScope.OPEN_ORDERS)
+    ]
+    for event, _ in evidence.entries:
+        latest = opened[place - 1] if (place := bisect_right(opened, event.ts_ns)) else 0
+        done = compared[place - 1] if (place := bisect_right(compared, event.ts_ns)) else 0
+        if done < latest or not done:
+            yield f"client_order_id {event.client_order_id}: left before the stream's new session was compared"
 
 
 def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:

@@ -43,13 +43,16 @@ def one_order_per_intent(evidence: Evidence) -> Iterator[str]:
             yield f"intent {intent_seq}: {count} orders at the venue"
 
 
-def no_order_beyond_the_approved(evidence: Evidence) -> Iterator[str]:
-    """The same by economics: never more orders of one side and symbol at the venue than were approved."""
-    approved = Counter((decision.symbol, decision.side.label) for decision in evidence.account.approved.values())
-    made = Counter((order["symbol"], order["side"]) for order in venue_orders(evidence).values())
-    for (symbol, side), count in made.items():
-        if count > approved[symbol, side]:
-            yield f"{symbol} {side}: {count} orders at the venue, {approved[symbol, side]} approved"
+def no_order_beyond_the_submitted(evidence: Evidence) -> Iterator[str]:
+    """The same by economics: never more orders of one symbol, side and quantity at the venue than were submitted."""
+    submitted = Counter((event.symbol, event.side.label, event.quantity_e9) for event in evidence.submissions)
+    made = Counter(
+        (order["symbol"], order["side"], int(Decimal(order["qty"] or 0) * E9))
+        for order in venue_orders(evidence).values()
+    )
+    for economics, count in made.items():
+        if count > submitted[economics]:
+            yield f"{economics}: {count} orders at the venue, {submitted[economics]} submitted"
 
 
 def no_order_without_approval(evidence: Evidence) -> Iterator[str]:

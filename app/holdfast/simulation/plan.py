@@ -19,7 +19,17 @@ PPM = 1_000_000
 
 # An ambush sets the latch while the execution-engine stands still and approvals wait for it.
 ActKind = Literal["kill", "freeze", "outage", "trip", "ambush", "stranger"]
-ACT_KINDS: tuple[ActKind, ...] = ("kill", "kill", "freeze", "outage", "trip", "ambush", "stranger")
+ACT_KINDS: tuple[ActKind, ...] = (
+    "kill",
+    "kill",
+    "freeze",
+    "freeze",
+    "outage",
+    "trip",
+    "ambush",
+    "ambush",
+    "stranger",
+)
 # Greatest chance of each fault for one write to a connection.
 WEATHER_PPM_MAX = {
     "late_ppm": PPM // 10,
@@ -104,5 +114,6 @@ def _acts(draw: random.Random, trading_s: float) -> tuple[Act, ...]:
         kind = draw.choice(ACT_KINDS)
         target = draw.choice(TARGETS) if kind in {"kill", "freeze"} else ""
         at_s = draw.uniform(FIRST_FAULT_S, trading_s)
-        acts.append(Act(at_s=at_s, kind=kind, target=target, duration_s=draw.choice((0.2, 1.5, 4.0))))
+        duration_s = draw.uniform(0.6, 1.0) if kind == "ambush" else draw.choice((0.2, 1.5, 4.0))
+        acts.append(Act(at_s=at_s, kind=kind, target=target, duration_s=duration_s))
     return tuple(sorted(acts, key=lambda act: act.at_s))

@@ -208,7 +208,7 @@ class System:
                 self.world.after(act.duration_s, lambda: self.reset("drill is over"))
             case "ambush":
                 self.freeze("execution-engine", act.duration_s)
-                self.world.after(act.duration_s / 2, self._trip)
+                self.world.after(0.8 * act.duration_s, self._trip)
                 self.world.after(2 * act.duration_s, lambda: self.reset("drill is over"))
             case "stranger":
                 self.world.spawn("stranger", self._submit_as_stranger)
