@@ -75,6 +75,7 @@ CHECKERS = (
     Checker(16, market.every_quote_journaled),
     Checker(16, market.every_trade_journaled),
     Checker(17, gate.nothing_waits_for_the_next_session),
+    Checker(17, orders.no_order_queued_by_accident),
     Checker(17, cancels.strangers_are_left_alone),
     Checker(17, cancels.strangers_are_reported),
     Checker(18, journals.every_operator_named),

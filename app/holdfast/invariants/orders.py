@@ -47,7 +47,7 @@ def no_order_beyond_the_submitted(evidence: Evidence) -> Iterator[str]:
     """The same by economics: never more orders of one symbol, side and quantity at the venue than were submitted."""
     submitted = Counter((event.symbol, event.side.label, event.quantity_e9) for event in evidence.submissions)
     made = Counter(
-        (order["symbol"], order["side"], int(Decimal(order["qty"] or 0) * E9))
+        (order["symbol"], order["side"], int(Decimal(order.get("qty") or 0) * E9))
         for order in venue_orders(evidence).values()
     )
     for economics, count in made.items():
