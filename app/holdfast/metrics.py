@@ -109,6 +109,10 @@ BUYING_POWER = Gauge("holdfast_buying_power_usd", "Buying power of the account b
 ACCOUNT_BLOCKED = Gauge("holdfast_account_blocked", "1 while the venue blocks trading")
 RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full disk kept out of the executions journal")
 
+LEASE_HELD = Gauge("holdfast_lease_held", "1 while this execution-engine may send for the account")
+LEASE_LEFT_SECONDS = Gauge("holdfast_lease_left_seconds", "How long the right to send lasts if it is not renewed")
+LEASE_RENEWALS = Counter("holdfast_lease_renewals_total", "Renewals by outcome: renewed, failed, lost", ["outcome"])
+
 # relay
 RELAY_CLIENTS = Gauge("holdfast_relay_clients", "Clients that read a journal through the relay", ["journal"])
 RELAY_SENT_BYTES = Counter("holdfast_relay_sent_bytes_total", "Bytes of records sent by the relay", ["journal"])

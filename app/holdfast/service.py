@@ -19,7 +19,7 @@ import uvloop
 from prometheus_client import start_http_server
 
 from holdfast import clock
-from holdfast._native import JournalNotifier, JournalReader
+from holdfast._native import Edge, JournalNotifier, JournalReader
 from holdfast.errors import ConfigError
 from holdfast.journals import build_hash
 from holdfast.logs import configure_logs, get_logger
@@ -45,8 +45,53 @@ class Loop(Protocol):
         """Take what is there at a time; say whether there was anything."""
 
 
+class SendingEdge(Protocol):
+    """What ends connections at a deadline; the native Edge is one."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes may leave now."""
+
+    @property
+    def deadline_ns(self) -> int:
+        """The deadline, ns of the boot clock."""
+
+    def arm(self, deadline_ns: int) -> None:
+        """Set the deadline."""
+
+    def admit(self, descriptor: int) -> int | None:
+        """Put a connected socket under the edge; return its place, or None when the edge is closed."""
+
+    def release(self, place: int) -> None:
+        """Forget an admitted socket."""
+
+    def close(self) -> None:
+        """Cut every admitted socket."""
+
+
+class Claim(Protocol):
+    """A name that one process of the machine has, until it closes it or dies."""
+
+    def close(self) -> None:
+        """Give the name back."""
+
+
 class Host:
     """What a service takes from its machine besides clock, files and sockets; a simulation gives it another."""
+
+    def edge(self) -> SendingEdge:
+        """Make the edge that the calling thread's connections pass."""
+        return Edge()
+
+    def claim(self, name: str) -> Claim | None:
+        """Take a name, or nothing while another process has it: the kernel frees it at that one's death."""
+        claimed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claimed.bind(f"\0holdfast-{name}")
+        except OSError:
+            claimed.close()
+            return None
+        return claimed
 
     async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:  # noqa: ARG002
         """Run a loop until it is stopped; `inputs` names the journals it waits for."""
@@ -101,6 +146,11 @@ class Frame:
         RELEASE.labels(build_hash=f"{build_hash():x}", config_hash=f"{self.settings.config_hash:x}").set(1)
         notify("READY=1")
         log.info("service_ready", service=self.name)
+
+    def stand_by(self, detail: str) -> None:
+        """Say what is waited for, for as long as it takes: a start that stands by has not failed."""
+        SERVICE_UP.labels(service=self.name).set(0)
+        notify(f"READY=1\nSTATUS=standing by: {detail}")
 
 
 Error = TypeVar("Error", bound=BaseException)

@@ -22,6 +22,7 @@ class Facts:
     is_set: bool = False
     is_linked: bool = True
     is_live: bool = True
+    is_winding_down: bool = False
     session: int = 3
 
 
@@ -31,6 +32,7 @@ def gate_with(**facts: Any) -> Gate:  # noqa: ANN401 - any fact
     whole: dict[str, Any] = {
         "latch": Facts(**page),
         "stream": Facts(**page),
+        "lease": Facts(**page),
         "build_hash": 1,
         "config_hash": 2,
         "pages": {"market_data": Facts(), "signals": Facts(**page), "orders": Facts(**page)},
@@ -79,6 +81,7 @@ def test_the_gate_is_open_when_every_fact_holds_up_to_its_boundary() -> None:
         ({"state": TradingStateCode.HALTED}, Reason.STATE_HALTED),
         ({"state": TradingStateCode.NONE}, Reason.STATE_HALTED),
         ({"is_live": False}, Reason.STREAM_DOWN),
+        ({"is_winding_down": True}, Reason.LEASE_OVER),
         ({"session": 4}, Reason.NOT_RECONCILED),
         ({"is_reconcile_fresh": False}, Reason.NOT_RECONCILED),
         ({"pages": {}}, Reason.STREAM_DOWN),

@@ -52,6 +52,11 @@ def _print_summary(console: Console, body: StatusBody) -> None:
         console.print(f"[bold red]KILL LATCH SET[/] by {who} at {latch.changed_at}: {latch.reason}", highlight=False)
     else:
         console.print("kill latch clear")
+    if (lease := body.lease) is not None:
+        who = f"lease of account {lease.account} by {lease.mode}"
+        until = f" until {lease.until}" if lease.until else ""
+        held = f"held, token {lease.token}{until}" if lease.is_held else f"not held: {lease.detail or lease.state}"
+        console.print(f"{who}: {held}", highlight=False)
     console.print(
         f"P&L {body.pnl.total} (realized {body.pnl.realized}, unrealized {body.pnl.unrealized}) · "
         f"{body.fills} fills · {body.approved} approved · {body.denied} denied · "

@@ -99,6 +99,8 @@ def _check_credentials(settings: Settings, environment: Mapping[str, str]) -> No
         if secret is None or not secret.get_secret_value():
             expected = f"a file {name} in the unit's credential directory, or the variable {name.upper()}"
             raise ConfigError(file="credentials", key=name, expected=expected)
+    if settings.fencing.mode == "database" and settings.database_url is None:
+        raise ConfigError(file="credentials", key="database_url", expected="a database: fencing.mode is database")
     directory = environment.get("CREDENTIALS_DIRECTORY")
     for file in sorted(Path(directory).iterdir()) if directory and Path(directory).is_dir() else []:
         if file.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):

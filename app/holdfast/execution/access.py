@@ -14,7 +14,8 @@ def credentials(settings: Settings) -> tuple[str, str]:
     return key.get_secret_value(), secret.get_secret_value()
 
 
-def trading_origin(settings: Settings) -> Origin:
-    """Return where trading requests go, with the account's keys in the headers. Raises: ConfigError."""
+def trading_origin(settings: Settings, *, client: str = "") -> Origin:
+    """Return where trading requests go, with the account's keys and who asks in the headers. Raises: ConfigError."""
     key, secret = credentials(settings)
-    return Origin.parse(settings.venue.trading_url, headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret})
+    headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
+    return Origin.parse(settings.venue.trading_url, headers=headers | ({"User-Agent": client} if client else {}))

@@ -54,6 +54,14 @@ class Stream(Protocol):
         """Rises with each subscription: what happened between two is known only after a reconciliation."""
 
 
+class Lease(Protocol):
+    """What the gate reads of the right to send for the account."""
+
+    @property
+    def is_winding_down(self) -> bool:
+        """Whether it ends so soon that no entry may leave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The rule that closes the gate, and its value."""
@@ -74,6 +82,7 @@ class Gate:
 
     latch: Latch
     stream: Stream
+    lease: Lease
     build_hash: int
     config_hash: int
     pages: dict[str, HeaderPage] = field(default_factory=dict)
@@ -94,6 +103,7 @@ class Gate:
         """Return why an entry must not leave now, or None."""
         return (
             self.closed_by_operator()
+            or self._closed_by_lease()
             or self._closed_by_page
             or self._closed_by_peers(now_ns)
             or self._closed_by_age(decision, now_ns)
@@ -122,6 +132,9 @@ class Gate:
         if "/" in decision.symbol or is_meant or decision.action is not IntentAction.NEW:
             return None
         return Closed(Reason.SESSION_CLOSED, "it could only queue") if self.is_session_over(now_ns) else None
+
+    def _closed_by_lease(self) -> Closed | None:
+        return Closed(Reason.LEASE_OVER, "not renewed") if self.lease.is_winding_down else None
 
     def _closed_by_file(self) -> Closed | None:
         return None if self.latch.is_linked else Closed(Reason.KILL_LATCH, "its file was replaced or removed")

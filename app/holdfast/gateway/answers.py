@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.gateway import schemas
 from holdfast.gateway.schemas import E9, decimal_or_none, decimal_text, stamp
+from holdfast.lease import Lease
 
 if TYPE_CHECKING:
     from holdfast._native import BreakerTripped, Decision, Fill, KillLatch, Order, Position
@@ -21,6 +22,22 @@ def latch_body(latch: KillLatch) -> schemas.LatchBody:
         operator=latch.operator,
         reason=latch.reason,
         changed_at=stamp(latch.ts_ns),
+    )
+
+
+def lease_body(settings: Settings) -> schemas.LeaseBody | None:
+    """Describe the right to send; None before an execution-engine said anything."""
+    lease = Lease.read(settings)
+    if lease is None:
+        return None
+    return schemas.LeaseBody(
+        is_held=lease.is_held,
+        mode=lease.mode,
+        account=lease.account,
+        state=lease.state,
+        token=str(lease.token),
+        until=stamp(lease.until_ns),
+        detail=lease.detail,
     )
 
 
@@ -77,6 +94,7 @@ def status_body(settings: Settings, view: JournalView, latch: KillLatch) -> sche
         unready_reasons=reasons,
         trading_state=trading_state_body(view),
         kill_latch=latch_body(latch),
+        lease=lease_body(settings),
         account=account_body(view),
         pnl=schemas.PnlBody(
             realized=decimal_text(realized_e9),

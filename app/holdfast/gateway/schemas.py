@@ -76,6 +76,18 @@ class LatchBody(Body):
     changed_at: Stamp | None
 
 
+class LeaseBody(Body):
+    """The right to send for the account; `until` None: for as long as its holder's process lives."""
+
+    is_held: bool
+    mode: str
+    account: str
+    state: str
+    token: str
+    until: Stamp | None
+    detail: str
+
+
 class TradingStateBody(Body):
     """The trading state that risk-manager set last; `unknown` before it did."""
 
@@ -128,6 +140,7 @@ class StatusBody(Body):
     unready_reasons: list[str]
     trading_state: TradingStateBody
     kill_latch: LatchBody
+    lease: LeaseBody | None
     account: AccountBody | None
     pnl: PnlBody
     positions_open: int

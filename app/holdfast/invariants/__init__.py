@@ -7,7 +7,7 @@ gather the evidence and judge by it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from holdfast.invariants import cancels, fills, gate, journals, limits, market, orders, quotes
+from holdfast.invariants import cancels, fills, gate, journals, limits, market, orders, quotes, senders
 from holdfast.invariants.evidence import Closure, Ending, Evidence, StoredJournals
 
 __all__ = ("CHECKERS", "Checker", "Closure", "Ending", "Evidence", "StoredJournals", "Violation", "check", "verdict")
@@ -67,6 +67,7 @@ CHECKERS = (
     Checker(10, cancels.no_cancel_of_another_order),
     Checker(12, quotes.no_entry_on_a_bad_quote),
     Checker(12, market.every_gap_repaired),
+    Checker(13, senders.one_sender_at_a_time),
     Checker(14, gate.no_entry_unless_active),
     Checker(16, gate.no_order_after_it_expired),
     Checker(16, journals.no_record_missing),

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from holdfast import clock, crash_points, metrics
 from holdfast._native import (
@@ -23,13 +24,14 @@ from holdfast._native import (
 )
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.access import credentials, trading_origin
+from holdfast.execution.fence import Fence, open_fence
 from holdfast.execution.figures import Figures
 from holdfast.execution.gate import NEEDED_JOURNALS, Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.rate_budget import RateBudget
 from holdfast.execution.reconcile import Findings, Reconciler
 from holdfast.execution.sender import Sender, is_entry, is_queued
-from holdfast.journals import build_hash, open_latch, open_reader, open_writer
+from holdfast.journals import build_hash, journal_directory, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame, Host
 from holdfast.settings import Settings
@@ -38,6 +40,7 @@ from holdfast.venues.alpaca.order_messages import OrderUpdate
 from holdfast.venues.alpaca.order_stream import OrderStream
 from holdfast.venues.alpaca.trading import TradingGateway
 
+CLIENT = "holdfast-execution-engine"
 BEAT_INTERVAL_S = 0.1
 CONSUMED_INTERVAL_S = 1.0
 ACCOUNT_INTERVAL_S = 10.0
@@ -95,6 +98,7 @@ class Engine:
     settings: Settings
     ledger: Ledger
     gate: Gate
+    fence: Fence
     gateway: TradingGateway
     stream: OrderStream
     budget: RateBudget
@@ -116,12 +120,13 @@ class Engine:
 
         Raises: whatever breaks the state; the process must end then.
         """
-        works = (self.stream.run(self), self._beat(), self._reconcile(), self._follow())
+        works = (self.fence.keep(), self.stream.run(self), self._beat(), self._reconcile(), self._follow())
         loops = [self.sender.tasks.create_task(work) for work in works]
         await stopping.wait()
         self.gate.state = TradingStateCode.HALTED
         await self._cancel_at_stop()
         self._write_consumed()
+        self.stream.close()
         for loop in loops:
             loop.cancel()
         self.sender.stop()
@@ -189,8 +194,10 @@ class Engine:
     def _watch_halt(self) -> None:
         latch = self.gate.latch
         is_halted = latch.is_set or not latch.is_linked or self.gate.state is TradingStateCode.HALTED
+        is_halted |= self.fence.is_winding_down
         if is_halted and not self.sender.is_halted:
-            log.warning("entries_halted", is_latch_set=latch.is_set, state=self.gate.state.label)
+            facts = {"state": self.gate.state.label, "lease_left_s": round(self.fence.left_s, 1)}
+            log.warning("entries_halted", is_latch_set=latch.is_set, **facts)
             self.sender.halt()
         elif not is_halted and self.sender.is_halted:
             log.info("entries_resumed")
@@ -201,6 +208,9 @@ class Engine:
         metrics.ORDER_STREAM_DROPPED.set(self.stream.dropped)
         metrics.RATE_BUDGET_LEFT.set(self.budget.left(clock.monotonic_s()))
         metrics.RECORDS_LOST.set(self.ledger.records_lost)
+        metrics.LEASE_LEFT_SECONDS.set(self.fence.left_s)
+        metrics.LEASE_HELD.set(self.fence.edge.is_open)
+        self.fence.lease().write(self.settings)
         is_open = self.gate.closed_by_operator() is None and self.stream.is_live
         metrics.GATE_OPEN.set(is_open and self.gate.reconciled_session == self.stream.session)
         self.figures.show(self.ledger, self.gate)
@@ -404,11 +414,33 @@ def _last_trading_state(orders: JournalReader, *, before_seq: int) -> TradingSta
     return None
 
 
+async def _acquire(fence: Fence, frame: Frame, ledger: Ledger) -> bool:
+    """Wait for the right to send; False when asked to stop before it came."""
+
+    def on_waiting(detail: str) -> None:
+        ledger.writer.heartbeat(clock.now_ns())
+        if fence.lease(detail).write(frame.settings):
+            log.info("standing_by", detail=detail)
+            frame.stand_by(detail)
+
+    acquiring = asyncio.ensure_future(fence.acquire(on_waiting))
+    stopping = asyncio.ensure_future(frame.stopping.wait())
+    try:
+        await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not acquiring.done():
+            return False
+        acquiring.result()
+    finally:
+        acquiring.cancel()
+        stopping.cancel()
+    log.info("lease_acquired", account=fence.account, token=fence.token, left_s=round(fence.left_s, 1))
+    return True
+
+
 async def run(frame: Frame) -> None:
     """Run the service. Raises: ConfigError without keys, JournalError when a journal cannot be used."""
     settings = frame.settings
     key, secret = credentials(settings)
-    origin = trading_origin(settings)
     writer = open_writer(settings, "executions")
     ledger = Ledger(writer)
     with open_reader(settings, "executions", from_seq=0, wait_s=0) as reader:
@@ -421,16 +453,24 @@ async def run(frame: Frame) -> None:
     )
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)
+        fence = open_fence(settings, frame.host, journal_directory(settings, "executions"), epoch=writer.epoch)
+        stack.push_async_callback(fence.release)
+        if not await _acquire(fence, frame, ledger):
+            return
+        origin = trading_origin(settings, client=f"{CLIENT}/{fence.token}")
+        warm = partial(Connection, origin, context, edge=fence.edge)
         lines = settings.services.execution_engine.connections
         gateway = TradingGateway(
-            entries=await stack.enter_async_context(Connection(origin, context, lines=lines)),
-            cancels=await stack.enter_async_context(Connection(origin, context, lines=2)),
-            queries=await stack.enter_async_context(Connection(origin, context, lines=2)),
+            entries=await stack.enter_async_context(warm(lines=lines)),
+            cancels=await stack.enter_async_context(warm(lines=2)),
+            queries=await stack.enter_async_context(warm(lines=2)),
             pace=BudgetPace(budget),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        stream = OrderStream(settings.venue.trading_stream_url, key=key, secret=secret, context=context)
-        engine = _build(frame, ledger=ledger, gateway=gateway, stream=stream, budget=budget, tasks=tasks)
+        stream = OrderStream(
+            settings.venue.trading_stream_url, key=key, secret=secret, context=context, edge=fence.edge
+        )
+        engine = _build(frame, ledger=ledger, fence=fence, gateway=gateway, stream=stream, budget=budget, tasks=tasks)
         await engine.run(frame.stopping)
 
 
@@ -438,6 +478,7 @@ def _build(
     frame: Frame,
     *,
     ledger: Ledger,
+    fence: Fence,
     gateway: TradingGateway,
     stream: OrderStream,
     budget: RateBudget,
@@ -447,6 +488,7 @@ def _build(
     gate = Gate(
         latch=open_latch(settings),
         stream=stream,
+        lease=fence,
         build_hash=build_hash(),
         config_hash=settings.config_hash,
     )
@@ -456,6 +498,7 @@ def _build(
         settings=settings,
         ledger=ledger,
         gate=gate,
+        fence=fence,
         gateway=gateway,
         stream=stream,
         budget=budget,

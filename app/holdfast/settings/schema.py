@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,10}(/[A-Z]{3,4})?$")]
@@ -44,6 +44,26 @@ class ClockSettings(Section):
     """Whose time the session follows: the host's, or the simulated venue's."""
 
     session_time: Literal["host", "venue"] = "host"
+
+
+class FencingSettings(Section):
+    """Who may send for the account: one execution-engine of this host, or one of all hosts that share a database.
+
+    A lease that is not renewed ends after `lease_s`; others wait `margin_s` longer; entries stop `wind_down_s` before.
+    """
+
+    mode: Literal["host", "database"] = "host"
+    account: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    lease_s: float = Field(default=20.0, ge=1, le=300)
+    margin_s: float = Field(default=5.0, ge=0.5, le=60)
+    wind_down_s: float = Field(default=5.0, ge=0.2, le=60)
+
+    @model_validator(mode="after")
+    def _ends_before_it_is_renewed(self) -> Self:
+        if self.wind_down_s > self.lease_s / 2:
+            message = f"wind_down_s at most half of lease_s, {self.lease_s / 2:g}"
+            raise ValueError(message)
+        return self
 
 
 class ServiceSettings(Section):
@@ -161,6 +181,7 @@ class Settings(Section):
     venue: VenueSettings
     clock: ClockSettings = ClockSettings()
     journal: JournalSettings = JournalSettings()
+    fencing: FencingSettings = FencingSettings()
     services: ServicesSettings = ServicesSettings()
     strategies: tuple[StrategySettings, ...] = ()
     database_url: SecretStr | None = None

@@ -206,12 +206,47 @@ class World:
             self._waits.remove(wait)
 
 
+@dataclass(slots=True)
+class SimulatedEdge:
+    """An edge without sockets, open until closed: what a process of the simulation owns ends with it."""
+
+    deadline_ns: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was armed and not closed."""
+        return self.deadline_ns > 0
+
+    def arm(self, deadline_ns: int) -> None:
+        """Open it."""
+        self.deadline_ns = deadline_ns
+
+    def admit(self, descriptor: int) -> int | None:  # noqa: ARG002 - a simulated one
+        """Admit anything."""
+        return 0
+
+    def release(self, place: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Close it."""
+        self.deadline_ns = 0
+
+
 class SimulatedHost(Host):
     """What a service takes from its machine, in the simulation."""
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
+
+    def edge(self) -> SimulatedEdge:
+        """Make an edge without sockets."""
+        return SimulatedEdge()
+
+    def claim(self, name: str) -> SimulatedEdge:  # noqa: ARG002 - each is alone
+        """Give any name: a simulated account has one execution-engine, and the lock of its journal proves it."""
+        return SimulatedEdge()
 
     async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:
         """Turn a loop when its inputs grow and now and then, until the service is asked to stop."""

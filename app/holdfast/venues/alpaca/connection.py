@@ -21,8 +21,8 @@ import aiofastnet
 import httptools
 
 from holdfast import clock, metrics
-from holdfast._native import Edge
 from holdfast.errors import RetryLater
+from holdfast.service import SendingEdge
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 HEAD_BYTES_MAX = 64 * 1024
@@ -124,7 +124,7 @@ class Line(asyncio.Protocol):
     the connection answers the outstanding request with `Unproven`.
     """
 
-    def __init__(self, on_idle: Callable[["Line"], None], edge: Edge | None = None) -> None:
+    def __init__(self, on_idle: Callable[["Line"], None], edge: SendingEdge | None = None) -> None:
         self._on_idle = on_idle
         self._edge = edge
         self._place: int | None = None
@@ -280,7 +280,7 @@ class Connection:
         *,
         lines: int = 2,
         idle_s_max: float = IDLE_S_MAX,
-        edge: Edge | None = None,
+        edge: SendingEdge | None = None,
     ) -> None:
         assert lines > 0
         self._edge = edge

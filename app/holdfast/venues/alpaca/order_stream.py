@@ -11,9 +11,9 @@ from typing import Protocol
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from holdfast import clock
-from holdfast._native import Edge
 from holdfast.errors import BadInput
 from holdfast.logs import get_logger
+from holdfast.service import SendingEdge
 from holdfast.venues.alpaca.connection import LEASE_OVER
 from holdfast.venues.alpaca.order_messages import (
     CHANNEL,
@@ -60,7 +60,7 @@ class OrderStream(WSListener):
         key: str,
         secret: str,
         context: ssl.SSLContext,
-        edge: Edge | None = None,
+        edge: SendingEdge | None = None,
     ) -> None:
         super().__init__()
         self._edge = edge
