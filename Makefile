@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo simulation campaign test lint format types native-test bench lock stubs clean
+.PHONY: help setup wheel demo simulation campaign test lint format types native-test bench lock dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -47,6 +47,9 @@ format: ## Format Python and Rust in place.
 	@$(WITHIN) ruff check --quiet --fix-only app tests
 	@$(WITHIN) ruff format app tests
 	@$(WITHIN) cargo fmt --manifest-path app/native/Cargo.toml --all
+
+dashboards: setup ## Write the Grafana dashboards from app/setup/dashboards.py.
+	@$(WITHIN) python app/setup/dashboards.py
 
 stubs: setup ## Renew the generated part of the native module's stubs.
 	@$(WITHIN) python app/native/stubs.py

@@ -65,3 +65,15 @@ def known_metrics() -> frozenset[str]:
 def _series_of(name: str, kind: str) -> list[str]:
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
     return [name + suffix for suffix in suffixes.get(kind, [""])]
+
+
+def means_one_service(expression: str) -> bool:
+    """Say whether every metric of ours names its job: each service tells all of them, unset ones as zero."""
+    told_by_all = {
+        "holdfast_service_up",
+        "holdfast_release",
+        "holdfast_venue_answers_total",
+        *read(EXPORTERS)["textfile"],
+    }
+    uses = re.findall(r"\b(holdfast_\w+)(\{[^}]*\})?", expression)
+    return all(name in told_by_all or "job=" in labels for name, labels in uses)
