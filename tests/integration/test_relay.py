@@ -1,6 +1,8 @@
 """Journals over CURVE: who gets in, what arrives, and what a cut costs."""
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import zmq
 import zmq.asyncio
 
 from holdfast import curve
-from holdfast._native import JournalName, JournalReader, JournalWriter, Quote
+from holdfast._native import JournalMissing, JournalName, JournalReader, JournalWriter, Quote
 from holdfast.errors import OperatingError
 from holdfast.services.relay import Mirror, RelayServer
 
@@ -157,6 +159,42 @@ async def test_a_client_without_credit_loses_nothing(hosts: Hosts) -> None:
                 if kind == b"data":
                     assert int.from_bytes(rest[0], "little") == received + 1
                     received += len(rest[1]) // RECORD_BYTES
+
+
+async def test_a_host_becomes_a_mirror_by_its_command_line(hosts: Hosts) -> None:
+    hosts.allow("market_data")
+    with hosts.writer() as writer:
+        append(writer, 3_000)
+        server = hosts.server()
+        host, port = server.endpoints["market_data"].removeprefix("tcp://").split(":")
+        venue = {"trading_url": "https://127.0.0.1:1", "trading_stream_url": "wss://127.0.0.1:1/stream"}
+        relay = {"metrics_port": 0, "ports": {"market_data": int(port)}, "mirror_server_key": hosts.server_key}
+        system = {
+            "state_dir": str(hosts.root / "state"),
+            "symbols": ["IBM"],
+            "venue": venue | {"data_url": "https://127.0.0.1:1", "data_stream_url": "wss://127.0.0.1:1"},
+            "services": {"relay": relay | {"keys_dir": str(hosts.mirror_keys)}},
+        }
+        (hosts.root / "system.json").write_text(json.dumps(system))
+        hosts.copy = hosts.root / "state" / "journals" / "market_data"
+        command = [sys.executable, "-m", "holdfast", "run", "relay", "--config", str(hosts.root), "--mirror", host]
+        async with running(server):
+            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+            try:
+                await until(lambda: has_record(hosts.copy, 3_000))
+            finally:
+                process.terminate()
+                await process.wait()
+    assert process.returncode == 0
+    hosts.assert_same_bytes()
+
+
+def has_record(directory: Path, seq: int) -> bool:
+    try:
+        with JournalReader(str(directory), from_seq=0) as reader:
+            return reader.last_seq >= seq
+    except JournalMissing:
+        return False
 
 
 @asynccontextmanager

@@ -30,8 +30,8 @@ def plain_arguments(arguments: Sequence[str]) -> tuple[str, Path, str] | None:
     return arguments[1], Path(values["--config"]), values["--env"]
 
 
-def start(service: str, config: Path, env: str) -> None:
-    """Run one service until SIGTERM.
+def start(service: str, config: Path, env: str, *, mirror_address: str = "") -> None:
+    """Run one service until SIGTERM; `mirror_address` makes the relay a mirror of that host's.
 
     Raises: ConfigError for an unknown service or a configuration that cannot be used.
     """
@@ -42,4 +42,11 @@ def start(service: str, config: Path, env: str) -> None:
     if service not in SERVICES:
         raise ConfigError(file="holdfast run", key="SERVICE", expected=" | ".join(SERVICES), found=service)
     module = importlib.import_module(f"holdfast.services.{service.replace('-', '_')}")
-    run_service(service, load_settings(config, env=env), module.run)
+    settings = load_settings(config, env=env)
+    if mirror_address:
+        if service != "relay":
+            raise ConfigError(file="holdfast run", key="--mirror", expected="the service relay", found=service)
+        relay = settings.services.relay.model_copy(update={"mirror_address": mirror_address})
+        services = settings.services.model_copy(update={"relay": relay})
+        settings = settings.model_copy(update={"services": services})
+    run_service(service, settings, module.run)

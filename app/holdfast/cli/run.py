@@ -17,6 +17,10 @@ def register(app: typer.Typer) -> None:
         service: Annotated[str, typer.Argument(help=" | ".join(SERVICES), autocompletion=lambda: list(SERVICES))],
         config: ConfigDir = DEFAULT_CONFIG_DIR,
         env: Env = "",
+        mirror: Annotated[
+            str,
+            typer.Option(metavar="HOST", help="relay only: rebuild the journals of that host's relay here."),
+        ] = "",
     ) -> None:
         """Run one service until SIGTERM."""
-        start(service, config, env)
+        start(service, config, env, mirror_address=mirror)
