@@ -172,3 +172,27 @@ async def test_an_order_that_only_the_answer_knew_is_proven_absent(
         await desk.until(lambda: "accepted" in desk.kinds(made))
         assert await compare(settings) == []
     assert list(venue.ledger().orders()) == [made]
+
+
+async def test_a_second_reduction_waits_for_a_fill_that_is_late(tmp_path: Path, start_venue: StartVenue) -> None:
+    script = tmp_path / "faults.toml"
+    script.write_text(
+        '[[order_stream]]\neffect = "delay"\nevents = ["fill"]\nskip = 1\ncount = 1\ndelay_s = [30, 30]\n'
+    )
+    venue = start_venue(partial_fills=0, faults=script)
+    settings = settings_of(tmp_path, venue)
+    async with desk_of(settings) as desk, engine_of(settings):
+        bought = desk.decide(order_type=OrderType.MARKET, limit_price_e9=0, quantity_e9=5 * E9)
+        await desk.until(lambda: desk.status(bought) == "filled" and desk.fills())
+        reduction: dict[str, Any] = {"side": Side.SELL, "is_reduction": 1, "order_type": OrderType.MARKET}
+        sold = desk.decide(**reduction, limit_price_e9=0, quantity_e9=5 * E9)
+        await desk.until(lambda: "accepted" in desk.kinds(sold))
+        desk.cancel(sold)
+        await desk.until(lambda: desk.status(sold) == "filled")
+        assert len(desk.fills()) == 1, "its execution is late"
+        again = desk.decide(**reduction, limit_price_e9=0, quantity_e9=5 * E9)
+        await desk.until(lambda: desk.status(again) in {"withheld", "filled", "rejected"})
+        assert desk.status(again) == "withheld"
+        await desk.until(lambda: len(desk.fills()) == 2)
+    assert venue.ledger().positions_e9() == {}
+    assert again not in venue.ledger().orders()

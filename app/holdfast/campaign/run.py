@@ -6,8 +6,9 @@ import shutil
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from holdfast import clock, crash_points
@@ -16,17 +17,24 @@ from holdfast.campaign.plan import Plan, plan_of
 from holdfast.demo.rest import count_rows, eventually, orders_at_rest, recorder_caught_up
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
-from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check
-from holdfast.invariants.market import every_gap_repaired
+from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, cancels, check, fills, journals, market
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.venues.simulated.ledger import Ledger
 from holdfast.venues.simulated.tls import ensure_certificate
+
+Finder = Callable[[Evidence], Iterable[str]]
 
 SETTLE_TIMEOUT_S = 60.0
 POINT_TIMEOUT_S = 8.0
 # Of a condition whose time the one before has used up: it is judged by itself.
 LAST_CHANCE_S = 2.0
 CONVERGES = 20
+# What becomes true only after a while, in the order in which it is waited for.
+CONVERGING: tuple[Finder, ...] = (
+    journals.every_intent_decided_once,
+    cancels.every_cancel_reaches_the_venue,
+    market.every_gap_repaired,
+)
 VIOLATIONS_SHOWN_MAX = 100
 
 
@@ -174,13 +182,16 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     if not await eventually(lambda: _is_gate_open(host), left_s()):
         found.append(_unsettled("execution-engine: the gate for entries did not open again"))
     await host.supervisor.stop("signal-bridge")
+    found += [
+        _unsettled(f"{checker.__name__} does not hold")
+        for checker in CONVERGING
+        if not await eventually(partial(_holds, host, checker), left_s())
+    ]
     if not await orders_at_rest(host, left_s()):
         found.append(_unsettled("orders or approvals without a proven outcome"))
-    if not await eventually(lambda: _is_every_gap_repaired(host), left_s()):
-        found.append(_unsettled("market-data: a gap that is not repaired"))
     # What rests must not fill while execution-engine ends: nobody would be there to hear of it.
     await host.pause_market()
-    if not await eventually(lambda: _has_every_fill(host), left_s()):
+    if not await eventually(lambda: _holds(host, fills.every_fill_exactly_once), left_s()):
         found.append(_unsettled("fills of the venue that are not journaled"))
     await host.supervisor.stop("execution-engine")
     if not await recorder_caught_up(host, left_s()):
@@ -202,14 +213,9 @@ def _is_gate_open(host: RunHost) -> bool:
         return False
 
 
-def _has_every_fill(host: RunHost) -> bool:
-    made = Ledger.read(host.ledger_file).fills().keys()
-    account = Evidence(ledger=Ledger(), journals=StoredJournals(host.settings)).account
-    return made <= account.fills.keys()
-
-
-def _is_every_gap_repaired(host: RunHost) -> bool:
-    return not any(every_gap_repaired(Evidence(ledger=Ledger(), journals=StoredJournals(host.settings))))
+def _holds(host: RunHost, checker: Finder) -> bool:
+    evidence = Evidence(ledger=Ledger.read(host.ledger_file), journals=StoredJournals(host.settings))
+    return not any(checker(evidence))
 
 
 def _judge(host: RunHost, result: RunResult, rows: dict[str, int]) -> None:
