@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
 from holdfast._native import KillLatch
-from holdfast.cli import app, emergency_stop, flatten, reset
+from holdfast.cli import emergency_stop, flatten, reset
 from holdfast.emergency_stop import set_latch
 from stopping import ENDED, STORM, Account, arguments_of, lonely_script, run_script, write_credentials
 from trading_day import make_settings
 
+app = typer.Typer()
 for command in (emergency_stop, flatten, reset):
     command.register(app)
 
