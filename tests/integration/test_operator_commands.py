@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from holdfast import _native as native
-from holdfast.cli import health, reset, status, token, trip
+from holdfast.cli import health, journal, reset, status, token, trip
 from holdfast.cli._root import app
 from holdfast.gateway.tokens import TokenFile
 from holdfast.journals import open_latch
 from trading_day import Day, make_settings
 
-for command in (trip, reset, status, health, token):
+for command in (trip, reset, status, health, token, journal):
     command.register(app)
 
 
@@ -81,3 +81,34 @@ def test_a_token_is_shown_once_and_kept_hashed(config: Path) -> None:
     assert secret not in holdfast(config, "token", "list").stdout
     assert holdfast(config, "token", "revoke", "alice").exit_code == 0
     assert TokenFile(file).find(secret) is None
+
+
+def test_what_operators_do_is_in_the_audit_trail(config: Path) -> None:
+    holdfast(config, "trip", "--reason", "fat finger")
+    holdfast(config, "reset", "--reason", "checked", "--operator", "bob")
+    holdfast(config, "token", "create", "carol", "--reason", "new on call")
+    holdfast(config, "token", "revoke", "carol", "--reason", "left")
+    trail = config / "state" / "audit" / "trail.jsonl"
+    rows = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert [(row["action"], row["operator"], row["reason"], row["subject"]) for row in rows] == [
+        ("trip", "alice", "fat finger", ""),
+        ("reset", "bob", "checked", ""),
+        ("token_create", "alice", "new on call", "carol"),
+        ("token_revoke", "alice", "left", "carol"),
+    ]
+    found = holdfast(config, "journal", "verify", "--audit", "--json")
+    assert (found.exit_code, json.loads(found.stdout)["records"]) == (0, 4)
+    trail.write_text(trail.read_text().replace("bob", "rob"))
+    found = holdfast(config, "journal", "verify", "--audit", "--json")
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["damage"]["line"] == 2
+
+
+def test_nothing_is_loosened_without_its_record_and_nothing_is_stopped_from_tripping(config: Path) -> None:
+    (config / "state").mkdir()
+    (config / "state" / "audit").write_text("no directory")
+    latch = open_latch(make_settings(config / "state"))
+    assert holdfast(config, "trip", "--reason", "fat finger").exit_code == 0
+    assert latch.is_set
+    assert holdfast(config, "reset", "--reason", "checked").exit_code != 0
+    assert latch.is_set

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.cli.trip import Operator, operator_or_user
 from holdfast.emergency_stop import execute, plan_of
@@ -17,11 +18,30 @@ Queue = Annotated[bool, typer.Option("--queue", help="While the session is close
 Deadline = Annotated[float, typer.Option("--deadline-s", help="How long to keep trying.", min=1.0)]
 
 
-def run(config: Path, *, env: str, credentials: str, operator: str, is_json: bool, **wishes: Any) -> None:  # noqa: ANN401
+def run(
+    config: Path,
+    *,
+    env: str,
+    credentials: str,
+    operator: str,
+    is_json: bool,
+    action: str = "emergency_stop",
+    **wishes: Any,  # noqa: ANN401 - what Plan takes
+) -> None:
     """Do what is wished and leave with the exit code."""
     name = operator_or_user(operator)
     plan = plan_of(config, env=env, credentials_dir=credentials, operator=name, **wishes)
-    raise typer.Exit(execute(plan, is_json=is_json))
+    code = execute(plan, is_json=is_json)
+    if plan.latch_file is not None:
+        record(
+            plan.latch_file.parent,
+            action=action,
+            operator=name,
+            reason=plan.reason,
+            detail=f"exit code {code}",
+            is_needed=False,
+        )
+    raise typer.Exit(code)
 
 
 def register(app: typer.Typer) -> None:

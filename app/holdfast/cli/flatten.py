@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
             credentials=credentials,
             operator=operator,
             is_json=is_json,
+            action="flatten",
             reason=required_reason(reason),
             is_flatten=True,
             may_queue=may_queue,

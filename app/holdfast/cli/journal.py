@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from holdfast import clock
+from holdfast import audit, clock
 from holdfast._native import RECORDS, JournalError, JournalReader, journal_verify, wait_any
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Json
 from holdfast.errors import ConfigError, OperatingError
@@ -207,17 +207,39 @@ def _add_tail(group: typer.Typer) -> None:
             return
 
 
+def _verify_audit(state_dir: Path, *, as_json: bool) -> None:
+    found = audit.verify(state_dir)
+    damage = found.damage
+    if as_json:
+        place = None if damage is None else {"line": damage.line, "offset": damage.offset, "what": damage.what}
+        answer = {"records": found.records, "torn_bytes": found.torn_bytes, "damage": place, "ok": damage is None}
+        typer.echo(json.dumps(answer))
+    elif damage is not None:
+        typer.echo(
+            f"DAMAGED {state_dir / 'audit' / 'trail.jsonl'}: {damage}; {found.records} records before it are whole"
+        )
+    else:
+        torn = f", and {found.torn_bytes} bytes of one that was never acknowledged" if found.torn_bytes else ""
+        typer.echo(f"audit trail whole: {found.records} records{torn}")
+    if damage is not None:
+        raise typer.Exit(1)
+
+
 def _add_verify(group: typer.Typer) -> None:
     @group.command()
     def verify(
         names: Annotated[list[str] | None, typer.Argument(help="Journals; default: all.")] = None,
         *,
+        is_audit: Annotated[bool, typer.Option("--audit", help="Check the operators' audit trail instead.")] = False,
         state: State = None,
         config: ConfigDir = DEFAULT_CONFIG_DIR,
         as_json: Json = False,
     ) -> None:
-        """Check every checksum and number; exit 1 when something is damaged."""
+        """Check every checksum and number, or every link of the audit trail; exit 1 when something is damaged."""
         root = _journals(state, config)
+        if is_audit:
+            _verify_audit(root.parent, as_json=as_json)
+            return
         table = Table("journal", "records", "first", "last", "torn bytes", "damage")
         rows = []
         for name in _names(root, names):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast import clock
+from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.cli.trip import Operator, Reason, operator_or_user, required_reason
 from holdfast.emergency_stop import OutOfTime, Refused, Report, Unusable, Venue, plan_of
@@ -52,7 +53,9 @@ def register(app: typer.Typer) -> None:
         name, why = operator_or_user(operator), required_reason(reason)
         if is_venue_resumed:
             lift_suspension(config, env=env)
-        latch = open_latch(load_settings(config, env=env))
+        settings = load_settings(config, env=env)
+        record(settings.state_dir, action="reset", operator=name, reason=why, is_needed=True)
+        latch = open_latch(settings)
         was_set = latch.is_set
         has_changed = latch.reset(name, why, clock.now_ns())
         if is_json:

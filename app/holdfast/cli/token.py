@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from holdfast import clock
+from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
+from holdfast.cli.trip import Operator, operator_or_user
 from holdfast.errors import BadInput
 from holdfast.gateway.tokens import Role, TokenFile, tokens_file
 from holdfast.settings import load_settings
@@ -15,6 +17,7 @@ from holdfast.settings import load_settings
 commands = typer.Typer(name="token", help="Access tokens of the API.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Who uses it: an operator's or a program's name.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer | operator")]
 
 
@@ -25,12 +28,30 @@ def register(app: typer.Typer) -> None:
 
 @commands.command()
 def create(
-    name: Name, role: RoleName = "viewer", config: ConfigDir = DEFAULT_CONFIG_DIR, env: Env = "", is_json: Json = False
+    name: Name,
+    *,
+    role: RoleName = "viewer",
+    reason: Why = "access to the API",
+    operator: Operator = "",
+    config: ConfigDir = DEFAULT_CONFIG_DIR,
+    env: Env = "",
+    is_json: Json = False,
 ) -> None:
     """Make a token and print it: this once, it is not stored."""
     if role.upper() not in Role.__members__:
         raise BadInput(f"role {role!r}: expected viewer or operator")
-    file = TokenFile(tokens_file(load_settings(config, env=env)))
+    settings = load_settings(config, env=env)
+    who = operator_or_user(operator)
+    record(
+        settings.state_dir,
+        action="token_create",
+        operator=who,
+        reason=reason,
+        subject=name,
+        detail=role,
+        is_needed=True,
+    )
+    file = TokenFile(tokens_file(settings))
     secret = file.create(name, Role[role.upper()], dt.datetime.fromtimestamp(clock.now_ns() / 1e9, dt.UTC))
     typer.echo(json.dumps({"name": name, "role": role, "token": secret}) if is_json else secret)
 
@@ -47,7 +68,18 @@ def list_tokens(config: ConfigDir = DEFAULT_CONFIG_DIR, env: Env = "", is_json: 
 
 
 @commands.command()
-def revoke(name: Name, config: ConfigDir = DEFAULT_CONFIG_DIR, env: Env = "", is_json: Json = False) -> None:
+def revoke(
+    name: Name,
+    *,
+    reason: Why = "no more access to the API",
+    operator: Operator = "",
+    config: ConfigDir = DEFAULT_CONFIG_DIR,
+    env: Env = "",
+    is_json: Json = False,
+) -> None:
     """Revoke a token; a running gateway refuses it from the next request on."""
-    TokenFile(tokens_file(load_settings(config, env=env))).revoke(name)
+    settings = load_settings(config, env=env)
+    who = operator_or_user(operator)
+    TokenFile(tokens_file(settings)).revoke(name)
+    record(settings.state_dir, action="token_revoke", operator=who, reason=reason, subject=name, is_needed=False)
     typer.echo(json.dumps({"revoked": name}) if is_json else f"revoked {name}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast import clock
+from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.errors import BadInput
 from holdfast.journals import open_latch
@@ -44,8 +45,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Set the kill latch: no entry order leaves until an operator resets it."""
         name, why = operator_or_user(operator), required_reason(reason)
-        latch = open_latch(load_settings(config, env=env))
+        settings = load_settings(config, env=env)
+        latch = open_latch(settings)
         has_changed = latch.trip(name, why, clock.now_ns())
+        record(settings.state_dir, action="trip", operator=name, reason=why, is_needed=False)
         if is_json:
             answer = {"is_set": latch.is_set, "has_changed": has_changed, "generation": latch.generation}
             typer.echo(json.dumps(answer | {"operator": latch.operator, "reason": latch.reason}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast import clock
+from holdfast import audit, clock
 from holdfast._native import JournalFull, JournalWriter, KillLatch, Reset, StrategySwitch, Trip
 from holdfast.journals import open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
@@ -30,6 +30,7 @@ class Control:
 
     def __init__(self, settings: Settings) -> None:
         self.latch: KillLatch = open_latch(settings)
+        self._state_dir = settings.state_dir
         self._writer: JournalWriter = open_writer(settings, "control")
         self._seen_generation = self._generation_at_start(settings)
 
@@ -49,7 +50,8 @@ class Control:
         has_changed = self.latch.trip(operator, reason, now_ns)
         self._note_change(has_changed=has_changed)
         log.warning("trading_tripped", operator=operator, reason=reason, has_changed=has_changed)
-        return has_changed, self._journal(Trip, operator, reason, now_ns)
+        is_audited = self._audit("trip", operator, reason)
+        return has_changed, self._journal(Trip, operator, reason, now_ns) and is_audited
 
     def reset(self, operator: str, reason: str) -> tuple[bool, bool]:
         """Clear the latch and the circuit breakers. Returns whether the latch changed and whether it is journaled."""
@@ -58,12 +60,14 @@ class Control:
         has_changed = self.latch.reset(operator, reason, now_ns)
         self._note_change(has_changed=has_changed)
         log.warning("trading_reset", operator=operator, reason=reason, has_changed=has_changed)
-        return has_changed, self._journal(Reset, operator, reason, now_ns)
+        is_audited = self._audit("reset", operator, reason)
+        return has_changed, self._journal(Reset, operator, reason, now_ns) and is_audited
 
     def switch(self, operator: str, reason: str, strategy: str, *, is_enabled: bool) -> bool:
         """Switch a strategy on or off. Returns whether it is journaled: without that it has no effect."""
         now_ns = clock.now_ns()
         log.warning("strategy_switched", operator=operator, strategy=strategy, is_enabled=is_enabled, reason=reason)
+        self._audit("strategy_on" if is_enabled else "strategy_off", operator, reason, subject=strategy)
         return self._append(
             StrategySwitch(
                 operator=cut(operator, OPERATOR_BYTES_MAX),
@@ -86,6 +90,26 @@ class Control:
         log.warning("latch_changed_elsewhere", is_set=self.latch.is_set, operator=operator, generation=generation)
         if self._journal(kind, operator, reason, self.latch.ts_ns):
             self._seen_generation = generation
+            if not self.latch.operator:
+                # A command records what it does; a script that only stores a byte does not.
+                self._audit(kind.__name__.lower(), operator, reason)
+
+    def _audit(self, action: str, operator: str, reason: str, *, subject: str = "") -> bool:
+        """Record an action in the audit trail; False, and said, when it cannot be written."""
+        try:
+            audit.append(
+                self._state_dir,
+                action=action,
+                operator=operator,
+                reason=reason,
+                ts_ns=clock.now_ns(),
+                subject=subject,
+                detail="through the gateway",
+            )
+        except OSError as error:
+            log.exception("audit_trail_not_written", error=str(error))
+            return False
+        return True
 
     def _note_change(self, *, has_changed: bool) -> None:
         """Our own change is journaled by its caller; one that came between is journaled here."""
