@@ -53,6 +53,8 @@ CHECKS = (
         ("cargo", "test", MANIFEST, "--quiet", "--locked", "--release", "--package=holdfast-journal", "--lib"),
         (("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "app/native/target/loom")),
     ),
+    # A thousand seeds in simulated time; the commands that replay failing ones are printed.
+    Check("tests", "simulation", ("python", "-m", "holdfast", "simulate", "--seeds", "1000", "--seed", "1")),
     Check("tests", "pytest", ("python", "-m", "pytest", "-n", "2")),
 )
 

@@ -42,22 +42,31 @@ class Desk:
         position = self.positions.get(symbol)
         return position.quantity_e9 if position is not None else 0
 
-    def worst_e9(self, symbol: str, side: Side) -> int:
-        """Return the least that the position can come to on one side, as a magnitude, if all of that side fills.
+    def worst_e9(self, symbol: str, side: Side, *, price_e9: int) -> tuple[int, int]:
+        """Return the least quantity and notional that the position can come to on one side if all of that side fills.
 
-        An order and its replacement never both fill in full: of such a pair the larger counts.
+        Both are positive on that side. An order and its replacement never both fill in full: of such a pair the larger
+        counts. Each order counts at its own price, the position at `price_e9`.
         """
         sign = 1 if side is Side.BUY else -1
-        open_e9: dict[str, int] = {}
+        quantities_e9: dict[str, int] = {}
+        notionals_e9: dict[str, int] = {}
+        for root, quantity_e9, own_price_e9 in self._open(symbol, side):
+            quantities_e9[root] = max(quantities_e9.get(root, 0), quantity_e9)
+            notionals_e9[root] = max(notionals_e9.get(root, 0), quantity_e9 * (own_price_e9 or price_e9) // E9)
+        held_e9 = sign * self.position_e9(symbol)
+        return held_e9 + sum(quantities_e9.values()), held_e9 * price_e9 // E9 + sum(notionals_e9.values())
+
+    def _open(self, symbol: str, side: Side) -> Iterator[tuple[str, int, int]]:
+        """Yield root, open quantity and price of everything that may fill on one side; legs end one another."""
         for order in self.orders.open_orders():
             if order.symbol == symbol and order.side is side and not order.parent_order_id:
-                root = self._root(order)
-                open_e9[root] = max(open_e9.get(root, 0), order.open_quantity_e9)
+                yield self._root(order), order.open_quantity_e9, order.limit_price_e9
         for client_order_id, decision in self.pending.items():
             if decision.symbol == symbol and decision.side is side:
-                root = decision.target_client_order_id or client_order_id
-                open_e9[root] = max(open_e9.get(root, 0), decision.quantity_e9)
-        return sign * self.position_e9(symbol) + sum(open_e9.values())
+                target = self.orders.get(decision.target_client_order_id)
+                root = self._root(target) if target is not None else client_order_id
+                yield root, decision.quantity_e9, decision.limit_price_e9
 
     def _root(self, order: Order) -> str:
         return order.replaces_order_id or order.venue_order_id or order.client_order_id
@@ -85,14 +94,14 @@ def limits_hold_in_the_worst_case(evidence: Evidence) -> Iterator[str]:
 
 
 def _beyond(decision: Decision, desk: Desk, limits: dict[str, int]) -> Iterator[str]:
-    worst_e9 = desk.worst_e9(decision.symbol, decision.side)
     price_e9 = decision.limit_price_e9 or decision.reference_price_e9
+    worst_e9, worst_notional_e9 = desk.worst_e9(decision.symbol, decision.side, price_e9=price_e9)
     amounts = {
         "order_quantity_max_e9": decision.quantity_e9,
         "order_notional_max_e9": price_e9 * decision.quantity_e9 // E9,
         "position_quantity_max_e9": worst_e9,
         # The gate counts each part at its own price: a percent between the two counts is no violation.
-        "position_notional_max_e9": price_e9 * worst_e9 // E9 * 99 // 100,
+        "position_notional_max_e9": worst_notional_e9 * 99 // 100,
     }
     for name, value in amounts.items():
         if value > limits[name]:

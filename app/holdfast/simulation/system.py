@@ -1,15 +1,16 @@
 """The simulated host: settings, journals, the venue and every service, started and started again as units are."""
 
+import asyncio
 import functools
 import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from holdfast._native import JournalWriter
+from holdfast._native import JournalWriter, Reconciled
 from holdfast.errors import ConfigError
 from holdfast.invariants import Closure
-from holdfast.journals import WRITERS, open_latch, open_writer
+from holdfast.journals import WRITERS, open_latch, open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.services import execution_engine, market_data, risk_manager, signal_bridge
 from holdfast.settings import Settings
@@ -25,6 +26,8 @@ SYMBOLS = ("AAPL", "MSFT")
 KEY_ID = "PKSIMULATED"
 SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own default
 RESTART_S = 0.5
+STRANGER_WAITS_S = 0.2
+HISTORY_S = 20.0
 SERVICES: dict[str, Callable[[Frame], Awaitable[None]]] = {
     "market-data": market_data.run,
     "signal-bridge": signal_bridge.run,
@@ -138,6 +141,7 @@ class System:
                 start=plan.start,
                 rate_limit=1000,
                 quotes_per_s=plan.quotes_per_s,
+                history_s=HISTORY_S,
                 latency_ms_min=plan.latency_ms_min,
                 latency_ms_max=plan.latency_ms_max,
                 partial_fill_ppm=plan.partial_fill_ppm,
@@ -231,7 +235,10 @@ class System:
             self.closures.append(Closure(tripped_ns, self.world.wall_ns(), "the kill latch was set"))
 
     async def _submit_as_stranger(self, _process: Process) -> None:
-        """Buy something by hand, past all of our services."""
+        """Buy something by hand, past all of our services; what came before their first start is no news to them."""
+        with open_reader(self.settings, "executions", wait_s=0) as reader:
+            while not any(isinstance(record, Reconciled) for record in reader.read(100)):  # noqa: ASYNC110 - time passes
+                await asyncio.sleep(STRANGER_WAITS_S)
         self.strangers += 1
         client_order_id = f"manual-{self.strangers}"
         self.external_order_ids.add(client_order_id)

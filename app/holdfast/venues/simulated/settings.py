@@ -18,7 +18,7 @@ class SimulatedVenueSettings:
 
     `session` is `synthetic:SEED`, a directory of recorded ticks or a journal directory. `speed` multiplies time;
     `SPEED_MAX` goes as fast as clients read. Latencies are session time. `rate_limit` is requests a minute and key.
-    `faults` is a fault script.
+    `faults` is a fault script. `history_s` of a synthetic session were published before its start, from the opening on.
     """
 
     session: str = "synthetic:1"
@@ -39,6 +39,7 @@ class SimulatedVenueSettings:
     latency_ms_min: float = 0.0
     latency_ms_max: float = 0.0
     quotes_per_s: float = 20.0
+    history_s: float = 86_400.0
     symbols_max: int = 0
     fees: tuple[FeeRow, ...] = ()
     faults: Path | None = None

@@ -49,7 +49,7 @@ class SyntheticSource:
         self._market = SyntheticMarket(
             seed=seed,
             listings=[(symbol, _first_price_e9(symbol)) for symbol in self.symbols],
-            start_ns=min(opens_ns, start_ns),
+            start_ns=max(min(opens_ns, start_ns), start_ns - int(settings.history_s * SECOND_NS)),
             interval_ns=int(SECOND_NS / settings.quotes_per_s),
         )
 
