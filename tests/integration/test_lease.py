@@ -1,7 +1,10 @@
 """The lease of an account in a real PostgreSQL: one holder at a time, tokens that only rise."""
 
 import asyncio
+import os
+import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -52,6 +55,11 @@ def released(dsn: str) -> Database:
 @pytest.fixture
 def leases(database: str) -> Database:
     return released(database)
+
+
+def processes_of(server: EmbeddedPostgres) -> list[int]:
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [server.pid, *map(int, children)]
 
 
 def nothing(_: str) -> None:
@@ -185,3 +193,25 @@ async def test_a_database_without_the_table_is_waited_for(database: str) -> None
     with pytest.raises(RetryLater, match="migration has not run"):
         table.read()
     table.close()
+
+
+async def test_a_frozen_server_neither_blocks_the_loop_nor_keeps_the_lease(own_postgres: EmbeddedPostgres) -> None:
+    leases = released(own_postgres.dsn())
+    one = leases.fence()
+    async with asyncio.timeout(WITHIN_S):
+        await one.acquire(nothing)
+    frozen = processes_of(own_postgres)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            with pytest.raises(LeaseOver):
+                await one.keep()
+        # At most the time of the statement that was under way.
+        assert -1.0 < one.left_s <= 0
+        assert not one.edge.is_open
+        async with asyncio.timeout(WITHIN_S):
+            await one.release()
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
