@@ -39,6 +39,7 @@ from holdfast.execution.reconcile import Reconciler
 from holdfast.execution.sender import Sender
 from holdfast.services import execution_engine, risk_manager
 from holdfast.services.execution_engine import Engine
+from holdfast.services.signal_bridge import SignalBridge
 from holdfast.simulation import run
 from holdfast.simulation.fleet import scratch
 
@@ -408,6 +409,27 @@ def flip_a_position(patch: Patch) -> None:
     patch.set(sender, "flips", lambda _decision, **_facts: None)
 
 
+def mark_what_was_not_read(patch: Patch) -> None:
+    """The bridge says that it had read one record less than it had: a replay walks another path."""
+    real = SignalBridge._mark
+
+    def mark(self: SignalBridge, market_data_seq: int, *, signals_seq: int = 0) -> None:
+        real(self, max(market_data_seq - 1, 0), signals_seq=signals_seq)
+
+    patch.set(SignalBridge, "_mark", mark)
+
+
+def leave_breakers_set(patch: Patch) -> None:
+    """The risk gate goes on saying that trading is halted."""
+
+    def change(_loop: Crooked, record: Any) -> Any:  # noqa: ANN401 - any record
+        if isinstance(record, TradingState) and record.state is TradingStateCode.ACTIVE:
+            return changed(record, state=TradingStateCode.HALTED)
+        return record
+
+    bend(patch, change)
+
+
 def take_strangers_for_ours(patch: Patch) -> None:
     for module in (sender, execution_engine):
         patch.set(module, "is_entry", lambda order: not (order.parent_order_id or order.is_reduction))
@@ -452,6 +474,8 @@ CATALOGUE = (
     Bug(ignore_the_expiry_of_reductions, 16),
     Bug(trade_after_the_close, 17),
     Bug(take_strangers_for_ours, 17),
+    Bug(mark_what_was_not_read, 20),
+    Bug(leave_breakers_set, 20),
 )
 
 

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from holdfast.simulation.crashes import POINTS, SPENT, Killed, SimulatedCrash
 from holdfast.simulation.plan import Plan
 
 COMMAND = [sys.executable, "-m", "holdfast", "simulate", "--json", "--jobs", "1"]
@@ -42,3 +45,19 @@ def test_seeds_differ_in_what_they_plan() -> None:
     kinds = {act.kind for plan in plans for act in plan.acts}
     assert {"kill", "freeze", "outage", "trip", "stranger"} <= kinds
     assert any(not plan.acts for plan in plans)
+
+
+def test_a_crash_point_kills_once_and_nothing_follows_it() -> None:
+    killed: list[str] = []
+    crash = SimulatedCrash("after:fill", 1, lambda: killed.append("execution-engine"))
+    for side, step in (("before", "fill"), ("after", "fill"), ("after", "intent")):
+        crash.reach(side, step)
+    assert killed == []
+    with pytest.raises(Killed):
+        crash.reach("after", "fill")
+    crash.reach("after", "fill")
+    assert killed == ["execution-engine"]
+
+
+def test_every_crash_point_of_the_simulated_services_is_planned() -> None:
+    assert {plan.crash_point for plan in map(Plan.of, range(600))} == {*POINTS, SPENT}

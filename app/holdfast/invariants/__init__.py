@@ -80,6 +80,7 @@ CHECKERS = (
     Checker(17, cancels.strangers_are_left_alone),
     Checker(17, cancels.strangers_are_reported),
     Checker(18, journals.every_operator_named),
+    Checker(20, gate.active_after_healing),
     Checker(20, journals.replay_gives_the_same_bytes),
 )
 

@@ -57,11 +57,13 @@ class Ending:
     """Answers asked for at the end of a run; None: not part of this run, and not judged.
 
     `rows` counts PostgreSQL's rows by table. `venue` holds the counters of a venue that published a recorded session
-    and then stood still: every record of it must be in our journal.
+    and then stood still: every record of it must be in our journal. `is_healed`: every fault ended, and an operator
+    cleared what only an operator clears, a minute or less before the end.
     """
 
     rows: Mapping[str, int] | None = None
     venue: Mapping[str, object] | None = None
+    is_healed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

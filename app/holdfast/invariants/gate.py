@@ -3,7 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from holdfast._native import Decision, Reconciled, ReconcileScope, TimeInForce, TradingState, TradingStateCode, Verdict
+from holdfast._native import (
+    BreakerTripped,
+    Decision,
+    Reconciled,
+    ReconcileScope,
+    TimeInForce,
+    TradingState,
+    TradingStateCode,
+    Verdict,
+)
 from holdfast.invariants.evidence import Evidence
 from holdfast.settings.sessions import load_sessions
 
@@ -81,6 +90,20 @@ def no_entry_before_reconciled(evidence: Evidence) -> Iterator[str]:
         done = compared[place - 1] if (place := bisect_right(compared, event.ts_ns)) else 0
         if done < latest or not done:
             yield f"client_order_id {event.client_order_id}: left before the stream's new session was compared"
+
+
+def active_after_healing(evidence: Evidence) -> Iterator[str]:
+    """Once every fault has ended, trading is ACTIVE within a minute, unless a breaker has tripped since.
+
+    What was refused meanwhile may be proven only then: the breaker that counts it asks for an operator again.
+    """
+    if not evidence.ending.is_healed:
+        return
+    states = [record for record in evidence.decided if isinstance(record, TradingState)]
+    tripped = {record.rule for record in evidence.decided if isinstance(record, BreakerTripped)}
+    if not states or (states[-1].state is not TradingStateCode.ACTIVE and states[-1].rule not in tripped):
+        found = f"{states[-1].state.label} by {states[-1].rule.label}" if states else "no state"
+        yield f"at the end {found}"
 
 
 def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from holdfast.simulation.crashes import Killed
+
 if TYPE_CHECKING:
     from holdfast.simulation.network import Endpoint, Listener, Network
 
@@ -73,6 +75,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.endpoints: dict[Endpoint, None] = {}
         self.tasks: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
+        self.is_dead = False
         # When something is to be done here next, steady ns: 0 for now.
         self.due_ns = NEVER_NS
 
@@ -85,10 +88,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         asyncio._set_running_loop(self)  # noqa: SLF001 - what makes a loop the running one
         try:
             for _ in range(len(ready)):
+                if self.is_dead:
+                    break
                 job = ready.popleft()
                 if not job.is_cancelled:
                     try:
                         job.run()
+                    except Killed:
+                        break
                     except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
                         self.failures.append(f"{type(error).__name__}: {error}")
         finally:

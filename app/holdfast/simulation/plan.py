@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from holdfast.simulation.crashes import POINTS, SPENT
 from holdfast.simulation.network import Weather
 from holdfast.venues.simulated.faults import FaultScript, draw_script
 
@@ -11,6 +12,7 @@ from holdfast.venues.simulated.faults import FaultScript, draw_script
 MORNING = ("2025-11-24T14:31:05Z", 1_763_994_665_000_000_000)
 EVENING = ("2025-11-24T20:59:53Z", 1_764_017_993_000_000_000)
 EVENINGS = 12
+CRASH_SKIPS = 6
 SERVICES = ("market-data", "signal-bridge", "risk-manager", "execution-engine")
 # The services whose death the orders notice are chosen more often.
 TARGETS = (*SERVICES, "risk-manager", "execution-engine", "execution-engine")
@@ -72,6 +74,8 @@ class Plan:
     partial_fill_ppm: int
     weather: Weather = field(default_factory=Weather)
     script: FaultScript | None = None
+    crash_point: str = SPENT
+    crash_skip: int = 0
     acts: tuple[Act, ...] = ()
 
     @classmethod
@@ -95,6 +99,8 @@ class Plan:
             weather=_weather(draw),
             script=draw_script(seed, draw, trading_s - FIRST_FAULT_S) if draw.randrange(2) else None,
             acts=_acts(draw, trading_s),
+            crash_point=draw.choice(POINTS) if draw.randrange(2) else SPENT,
+            crash_skip=draw.randrange(CRASH_SKIPS),
         )
 
 

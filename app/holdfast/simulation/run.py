@@ -1,5 +1,6 @@
 """One run: a seed's trading under faults, then healing and settling, then the verdict."""
 
+import functools
 import gc
 import hashlib
 import logging
@@ -7,24 +8,27 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiofastnet
 import structlog
 from picows import WSListener, WSTransport, ws_connect
 
-from holdfast import clock, journals, metrics
+from holdfast import clock, crash_points, journals, metrics, replay
 from holdfast._native import JournalWriter
-from holdfast.invariants import Evidence, StoredJournals, Violation, check
+from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check
 from holdfast.journals import WRITERS, open_reader
+from holdfast.replay import replay_decisions, replay_signals
 from holdfast.services import risk_manager
 from holdfast.settings import Settings
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
+from holdfast.simulation.crashes import SimulatedCrash
 from holdfast.simulation.loop import SimulatedLoop
 from holdfast.simulation.plan import Plan
 from holdfast.simulation.system import System, settings_of, write_limits
@@ -35,6 +39,7 @@ from holdfast.venues.simulated.tls import ensure_certificate
 
 NANOSECONDS = 1_000_000_000
 SETTLE_S = 60
+REPLAY_EVERY = 10
 AFTER_HEALING_S = 2
 QUIET_S = 2
 RAW_BYTES = 1 << 20
@@ -72,8 +77,8 @@ def _limits(config_dir: Path, environment: str) -> RiskSettings:
 
 
 @contextmanager
-def outside(world: World) -> Iterator[None]:
-    """Put the simulated clock, network and configuration in the place of the real ones."""
+def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
+    """Put the simulated clock, network, configuration and crash point in the place of the real ones."""
 
     async def connect(
         loop: SimulatedLoop,
@@ -94,11 +99,16 @@ def outside(world: World) -> Iterator[None]:
         # picows measures the idle time before a ping by the machine's clock. A mute feed is found by its silence.
         return await ws_connect(*arguments, **options | {"enable_auto_ping": False})
 
+    def limits(settings: Settings) -> RiskSettings:
+        return _limits(settings.config_dir, settings.environment)
+
     replaced: list[tuple[Any, str, Any]] = [
         (aiofastnet, "create_connection", connect),
         (feed, "ws_connect", without_pings),
+        (crash_points, "_point", crash),
         (journals, "JournalWriter", writer),
-        (risk_manager, "load_risk_limits", lambda settings: _limits(settings.config_dir, settings.environment)),
+        (risk_manager, "load_risk_limits", limits),
+        (replay, "load_risk_limits", limits),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     clock.install(wall_ns=world.wall_ns, steady_ns=world.steady_ns)
@@ -122,8 +132,10 @@ def run_seed(seed: int, directory: Path) -> Outcome:
     settings = settings_of(plan, state_dir=state_dir, config_dir=directory / "config", ca_file=ca_file)
     world = World(seed, plan.start_ns)
     try:
-        with outside(world):
+        crash = SimulatedCrash(plan.crash_point, plan.crash_skip)
+        with outside(world, crash):
             system = System(world, plan, settings, tls_dir=directory / "tls", ledger_file=state_dir / "ledger.jsonl")
+            crash.kill = functools.partial(system.crash, plan.crash_point)
             system.start()
             return _play(system)
     finally:
@@ -142,7 +154,7 @@ def _play(system: System) -> Outcome:
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()
-    evidence = _evidence(system)
+    evidence = _evidence(system, replays=_replays(system) if plan.seed % REPLAY_EVERY == 0 else {})
     violations = check(evidence)
     violations += [Violation(20, "every_process_lives", failure) for failure in system.failures]
     return Outcome(
@@ -163,8 +175,16 @@ def _faults(evidence: Evidence, world: World) -> dict[str, int]:
     return {**world.network.faults, **scripted}
 
 
-def _evidence(system: System) -> Evidence:
+def _replays(system: System) -> dict[str, str]:
+    """Feed the recorded inputs again; return for each journal where the outputs differ."""
+    results = (replay_decisions(system.settings), replay_signals(system.settings))
+    return {result.journal: result.difference for result in results}
+
+
+def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({})) -> Evidence:
     return Evidence(
+        replays=replays,
+        ending=Ending(is_healed=True),
         ledger=Ledger.read(system.ledger_file),
         journals=StoredJournals(system.settings),
         limits=_limits(system.settings.config_dir, system.settings.environment).limits,

@@ -188,6 +188,13 @@ class System:
         self.restarts[name] = self.restarts.get(name, 0) + 1
         self.world.after(RESTART_S, lambda: self._start_service(name))
 
+    def crash(self, point: str) -> None:
+        """End the process whose turn it is, at a named point."""
+        assert self.world.current is not None
+        faults = self.world.network.faults
+        faults[f"crash {point}"] = faults.get(f"crash {point}", 0) + 1
+        self.kill(self.world.current.name)
+
     def freeze(self, name: str, duration_s: float) -> None:
         """SIGSTOP a service for a while."""
         process = self.services.get(name)
@@ -257,8 +264,8 @@ class System:
         self._end_outage()
         for process in self.world.processes:
             process.frozen_until_ns = 0
-        if self.latch.is_set:
-            self.reset("the drill is over")
+        # Also of a clear latch: it clears the breakers that only an operator clears.
+        self.reset("the drill is over")
 
     def stop(self, name: str) -> None:
         """Ask a service to stop, for good."""

@@ -128,6 +128,7 @@ class World:
     def kill(self, process: Process) -> None:
         """End a process in mid-step: nothing of it runs any more, its journals and connections are let go."""
         process.is_alive = False
+        process.loop.is_dead = True
         self.processes.remove(process)
         # Kept: collecting a task would run what stands in its `finally`.
         self.ended.append(process)
