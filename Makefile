@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo simulation campaign test lint format types native-test bench lock dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -31,6 +31,9 @@ campaign: setup ## Trade under faults and crashes, again and again, and judge. R
 test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
 	@app/setup/setup.sh lints servers
 	@$(WITHIN) python app/setup/checks.py
+
+boundaries: setup ## Print every risk rule at its boundary: the limit passes, the next unit is denied.
+	@$(WITHIN) python tests/boundaries.py
 
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints
