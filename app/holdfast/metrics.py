@@ -112,6 +112,17 @@ RECORDS_LOST = Gauge("holdfast_execution_records_lost", "Records that a full dis
 LEASE_HELD = Gauge("holdfast_lease_held", "1 while this execution-engine may send for the account")
 LEASE_LEFT_SECONDS = Gauge("holdfast_lease_left_seconds", "How long the right to send lasts if it is not renewed")
 LEASE_RENEWALS = Counter("holdfast_lease_renewals_total", "Renewals by outcome: renewed, failed, lost", ["outcome"])
+RECONCILED_TIME = Gauge("holdfast_reconciled_timestamp_seconds", "When orders and venue were last compared in full")
+
+# watchdog. `cause` is executions_heartbeat, orders_heartbeat, order_stream or reconciliation.
+WATCHDOG_AGE_SECONDS = Gauge("holdfast_watchdog_age_seconds", "Age of what the watchdog looks at", ["cause"])
+WATCHDOG_ALARM = Gauge("holdfast_watchdog_alarm", "1 while older than its limit: entry orders are canceled", ["cause"])
+WATCHDOG_CANCELS = Counter(
+    "holdfast_watchdog_cancels_total",
+    "Cancels of entry orders by outcome: done, refusal, notsent, unproven",
+    ["outcome"],
+)
+WATCHDOG_LOOKS = Counter("holdfast_watchdog_looks_total", "Looks at the venue's open orders by outcome", ["outcome"])
 
 # relay
 RELAY_CLIENTS = Gauge("holdfast_relay_clients", "Clients that read a journal through the relay", ["journal"])

@@ -25,7 +25,6 @@ from repository.tree import ROOT
 
 PROMETHEUS = read(MONITORING / "prometheus/prometheus.yml")
 INFRASTRUCTURE = {"prometheus": 9090, "alertmanager": 9093, "node": 9100, "postgres": 9187}
-SCRAPED_WHERE_IT_RUNS = {"watchdog": 9108}
 SEVERITIES = {"critical", "warning", "none"}
 
 
@@ -52,7 +51,7 @@ def expectations() -> dict[str, list[list[dict[str, Any]]]]:
 def test_every_service_is_scraped_on_the_port_of_its_settings() -> None:
     services = {service: ServicesSettings().of(service).metrics_port for service in SERVICES}
     found = jobs()
-    assert found == services | INFRASTRUCTURE | SCRAPED_WHERE_IT_RUNS
+    assert found == services | INFRASTRUCTURE
 
 
 def test_every_service_is_watched_for_being_down() -> None:

@@ -17,7 +17,7 @@ from holdfast.settings import Settings, load_settings
 METRICS_TIMEOUT_S = 2.0
 DISK_FREE_PERCENT_MIN = 10
 # They write no journal: their metrics port says whether they live.
-WITHOUT_JOURNAL = ("recorder", "relay")
+WITHOUT_JOURNAL = ("recorder", "relay", "watchdog")
 
 
 class Check(NamedTuple):

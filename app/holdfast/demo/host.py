@@ -103,6 +103,8 @@ class DemoHost:
         variables = {
             "ALPACA_API_KEY": KEY_ID,
             "ALPACA_API_SECRET": SECRET_KEY,
+            "WATCHDOG_API_KEY": KEY_ID,
+            "WATCHDOG_API_SECRET": SECRET_KEY,
             "DATABASE_URL": self.dsn,
             **(environment or {}),
         }

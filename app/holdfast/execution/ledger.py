@@ -299,7 +299,7 @@ class Ledger:
     def _position_after(self, fill: VenueFill) -> int:
         if fill.position_quantity_e9 is not None:
             return fill.position_quantity_e9
-        sign = -1 if fill.side is Side.SELL else 1
+        sign = -1 if fill.side == Side.SELL else 1
         return self.position_e9(fill.symbol) + sign * fill.quantity_e9
 
     def _remember_event(self, event: OrderEvent, *, ts_ns: int, origin_ns: int) -> None:

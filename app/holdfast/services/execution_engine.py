@@ -302,7 +302,7 @@ class Engine:
         if now_s >= self.due.open_orders_s:
             self._judge("open_orders", await self.reconciler.open_orders())
             self.due.open_orders_s = now_s + own.open_orders_interval_s
-            self.gate.is_reconcile_fresh = True
+            self._note_reconciled()
         if now_s >= self.due.positions_s:
             self._judge("positions", await self.reconciler.positions())
             self.due.positions_s = now_s + own.positions_interval_s
@@ -332,13 +332,17 @@ class Engine:
             self.due.positions_s = now_s + own.positions_interval_s
             self.due.account_s = now_s + ACCOUNT_INTERVAL_S
             self.due.clock_s = now_s + CLOCK_INTERVAL_S
-        self.gate.is_reconcile_fresh = True
+        self._note_reconciled()
         self.gate.reconciled_session = session
         metrics.ORDERS_UNPROVEN.set(self.sender.prove_all())
         log.info("reconciled", session=session, is_start=is_start, duration_ms=int((now_s - started_s) * 1000))
         if is_start:
             self._is_started.set()
             self.on_ready()
+
+    def _note_reconciled(self) -> None:
+        self.gate.is_reconcile_fresh = True
+        metrics.RECONCILED_TIME.set(clock.now_ns() / 1e9)
 
     def _judge(self, scope: str, found: Findings, *, is_expected: bool = False) -> None:
         """Count the result; a fill that the stream lost while it looked healthy makes it suspect: open it again."""

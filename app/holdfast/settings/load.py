@@ -23,7 +23,7 @@ ENVIRONMENT_KEYS = {
     "ZMQ_SIGNAL_PORT": ("services", "relay", "ports", "signals"),
 }
 LIMIT_KEYS = ("MAX_POSITION_SIZE", "MAX_DAILY_LOSS", "MAX_OPEN_POSITIONS")
-CREDENTIALS = ("alpaca_api_key", "alpaca_api_secret", "database_url")
+CREDENTIALS = ("alpaca_api_key", "alpaca_api_secret", "watchdog_api_key", "watchdog_api_secret", "database_url")
 # Only what several services must agree on enters the hash that each journal's header carries.
 EXPECTED = {"missing": "a value (the key is missing)", "extra_forbidden": "no such key (unknown keys are refused)"}
 HASHED_KEYS = ("environment", "trading_mode", "symbols", "venue", "clock", "strategies")

@@ -136,6 +136,15 @@ class ApiGatewaySettings(ServiceSettings):
     tokens_file: Path | None = None
 
 
+class WatchdogSettings(ServiceSettings):
+    """The watchdog service: how old what it watches may be before it cancels entry orders."""
+
+    metrics_port: Port = 9108
+    heartbeat_age_s_max: float = Field(default=3.0, gt=0, le=30)
+    stream_age_s_max: float = Field(default=10.0, gt=0, le=60)
+    reconcile_age_s_max: float = Field(default=60.0, gt=0, le=900)
+
+
 class ServicesSettings(Section):
     """One section a service, named like its file."""
 
@@ -146,6 +155,7 @@ class ServicesSettings(Section):
     recorder: RecorderSettings = RecorderSettings()
     relay: RelaySettings = RelaySettings()
     api_gateway: ApiGatewaySettings = ApiGatewaySettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
 
     def of(self, name: str) -> ServiceSettings:
         """Return the section of the service `name`, dashes or underscores."""
@@ -187,6 +197,8 @@ class Settings(Section):
     database_url: SecretStr | None = None
     alpaca_api_key: SecretStr | None = None
     alpaca_api_secret: SecretStr | None = None
+    watchdog_api_key: SecretStr | None = None
+    watchdog_api_secret: SecretStr | None = None
     limit_overrides: dict[str, Decimal] = {}
     config_dir: Path
     config_hash: int = 0
