@@ -449,7 +449,7 @@ fn what_the_venue_filled_counts_before_its_fill_arrives() {
     };
     gate.apply_execution(any(&filled), NOW_NS);
     passes(&gate, &sell(4, 101));
-    denies(&gate, &sell(5, 101), Reason::FLIP_THROUGH_ZERO, 4 * E9, 5 * E9);
+    denies(&gate, &sell(5, 101), Reason::QUANTITY_AVAILABLE, 4 * E9, 5 * E9);
     fill(&mut gate, &sale, 6, 101);
     passes(&gate, &sell(4, 101));
     denies(&gate, &sell(5, 101), Reason::FLIP_THROUGH_ZERO, 4 * E9, 5 * E9);
