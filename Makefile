@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock lock-base release dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -63,6 +63,12 @@ wheel: setup ## Build the release wheel into dist/.
 bench: ## Measure against the budgets and the peers. BENCH=NAME JSON=1
 	@app/setup/setup.sh bench
 	@$(WITHIN) env PYTHONPATH=app .venv/peers/bin/python -m holdfast bench $(BENCH) $(if $(filter-out 0,$(JSON)),--json)
+
+release: ## Build, sign and deliver a release into dist/. CHECK=1 (rebuild all, compare) JSON=1 RELEASE_KEY=FILE
+	@$(if $(filter-out 0,$(CHECK)),CHECK=1) $(if $(filter-out 0,$(JSON)),JSON=1) app/nix/release.sh
+
+lock-base: ## Pin the release's Debian base anew, and the wheels that the requirements name.
+	@app/nix/lock.sh
 
 lock: setup ## Pin the newest allowed versions of all dependencies by hash.
 	@$(WITHIN) app/setup/lock.sh

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from holdfast_release import ed25519
 from holdfast_release.refusal import Reason, Refused
@@ -17,6 +18,7 @@ from holdfast_release.refusal import Reason, Refused
 # The DER of every ed25519 public key begins so; its last 32 bytes are the key. Source: RFC 8410, section 4.
 KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
 KEY_BLOCK = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END PUBLIC KEY-----")
+KIND = "holdfast-release"
 HOW_TO_MAKE_KEYS = "openssl genpkey -algorithm ed25519 -out K, then openssl pkey -in K -pubout -out K.pub"
 
 
@@ -32,7 +34,15 @@ class Statement:
 
     def text(self) -> str:
         """Return the one line of JSON that is signed."""
-        return json.dumps({"kind": "holdfast-release", **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        return json.dumps({"kind": KIND, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the statement of a line that `text` made. Raises: ValueError, TypeError when it is another kind."""
+        fields = json.loads(text)
+        if fields.pop("kind", None) != KIND:
+            raise ValueError("not a statement about a release")
+        return cls(**fields)
 
 
 def signature_path(archive: Path) -> Path:
@@ -93,7 +103,9 @@ def check_signature_text(text: str, where: str, keys: list[bytes]) -> Statement:
             Reason.WRONG_KEY,
             f"{where} was not made with this host's release key, or was changed: compare the key with the publisher's",
         )
-    fields = json.loads(stated)
-    if fields.pop("kind", None) != "holdfast-release":
-        raise Refused(Reason.MALFORMED, f"{where} is a signature of something else; expected a holdfast-release")
-    return Statement(**fields)
+    try:
+        return Statement.parse(stated)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            Reason.MALFORMED, f"{where} is a signature of something else ({error}); expected a holdfast-release"
+        ) from error

@@ -14,3 +14,5 @@ compile() {
 compile runtime pyproject.toml
 compile dev -c requirements/runtime.txt pyproject.toml requirements/dev.in
 compile bench pyproject.toml requirements/bench.in
+compile nix requirements/nix.in
+app/nix/lock.sh

@@ -1,0 +1,52 @@
+# What `nix flake check` builds. Each fails by its script's exit code, and keeps what it saw as its output.
+{ base, derive, files, python, application, release }:
+let
+  testEnvironment = python.environment {
+    name = "holdfast-test-environment";
+    wheels = [ application.wheel ];
+    layers = [ python.deps python.testDeps ];
+  };
+in {
+  # The command starts, and no shared object comes from outside the store.
+  smoke = derive {
+    name = "holdfast-smoke";
+    disallowedReferences = [ ];
+    script = ''
+      ${application.holdfast}/bin/holdfast --version | tee $out
+      ${application.holdfast}/bin/holdfast validate-config --config ${application.holdfast}/share/holdfast/config || true
+      ${application.holdfast}/bin/python ${./mapped.py} | tee -a $out
+    '';
+  };
+
+  # The unit tests and the locks' drift, with the release's own native module.
+  tests = derive {
+    name = "holdfast-tests";
+    disallowedReferences = [ ];
+    source = files "tests-source" [
+      "tests" "config" "monitoring" "pyproject.toml" "requirements" "app/holdfast_release" "app/nix/python/wheels.json"
+    ];
+    script = ''
+      cp -r $source /build/source
+      chmod -R u+w /build/source
+      cd /build/source
+      PYTHONPATH=/build/source/app ${testEnvironment}/bin/python -m pytest -q -p no:cacheprovider \
+        tests/unit tests/repository/test_locks.py | tee $out
+    '';
+  };
+
+  # A release refers to what its layers hold and nothing else, and stays small.
+  closure = derive {
+    name = "holdfast-closure";
+    disallowedReferences = [ ];
+    exportReferencesGraph = [ "graph" application.holdfast ];
+    layers = release.paths;
+    script = ''
+      grep '^/nix/store/' /build/graph | sort -u >/build/found
+      printf '%s\n' $layers | sort -u >/build/expected
+      diff /build/expected /build/found
+      mebibytes=$(du -smc $(cat /build/found) | tail -1 | cut -f1)
+      echo "$mebibytes MiB, expected at most 250" | tee $out
+      [ $mebibytes -le 250 ]
+    '';
+  };
+}
