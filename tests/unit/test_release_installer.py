@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fix_release import BareHost
 from holdfast_release.archive import DatabaseRange
 from holdfast_release.layer import STORE
+from holdfast_release.pack import pack_tree
 from holdfast_release.signature import signature_path
 from release_builder import BASE_FILES, ReleaseBuilder
 
@@ -307,3 +308,28 @@ def test_runs_with_the_standard_library_alone(tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(APP)!r}); import holdfast_release.cli",
     ]
     assert subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path).stderr == ""
+
+
+def test_same_trees_make_the_same_archive(release_builder: ReleaseBuilder) -> None:
+    first = release_builder.build("1.0.0").read_bytes()
+    for tree in (release_builder.directory / STORE).glob("*-holdfast-1.0.0"):
+        os.utime(tree / "share/version", (1, 2))
+    assert release_builder.build("1.0.0").read_bytes() == first
+
+
+def test_tree_that_could_be_written_to_is_not_packed(release_builder: ReleaseBuilder) -> None:
+    tree = release_builder.tree("open", {"share/file": "text"})
+    (tree / "share/file").chmod(0o644)
+    with pytest.raises(AssertionError, match="a store path is read-only"):
+        pack_tree(tree)
+
+
+def test_container_engine_finds_every_layer_by_its_digest(release_builder: ReleaseBuilder) -> None:
+    with tarfile.open(release_builder.build("1.0.0")) as tar:
+        blobs = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
+        index = json.loads(blobs["index.json"].read())  # type: ignore[union-attr]
+        manifest_name = "blobs/" + index["manifests"][0]["digest"].replace(":", "/")
+        manifest = json.loads(blobs[manifest_name].read())  # type: ignore[union-attr]
+    named = [manifest["config"], *manifest["layers"]]
+    assert {f"blobs/{each['digest'].replace(':', '/')}" for each in named} <= blobs.keys()
+    assert len(manifest["layers"]) == 3
