@@ -1,9 +1,13 @@
 # What runs: our wheel above others' packages, with all that a release carries beside its code.
 { base, derive, files, python, native, version }:
 let
+  package = files "package-source" [ "app/holdfast" ];
+  packer = files "packer-source" [ "app/holdfast_release" ];
+  steps = files "steps-source" [ "flake.nix" "app/nix" ];
+
   wheel = derive {
     name = "holdfast-wheel";
-    package = files "package-source" [ "app/holdfast" ];
+    inherit package;
     inherit (native) metadata module;
     script = ''
       mkdir -p $out /build/wheel
@@ -31,9 +35,11 @@ let
       _HOLDFAST_COMPLETE=source_bash $out/bin/holdfast >$out/share/bash-completion/completions/holdfast
       _HOLDFAST_COMPLETE=source_zsh $out/bin/holdfast >$out/share/zsh/site-functions/_holdfast
       _HOLDFAST_COMPLETE=source_fish $out/bin/holdfast >$out/share/fish/vendor_completions.d/holdfast.fish
-      python3.13 ${./describe.py} --version ${version} --locks ${locks} --output $share \
-        --material native=${native.module} --material wheel=${wheel} --material carried=${carried} \
-        --material deps=${python.deps} --material runtime=${base.runtime}
+      PYTHONPATH=${packer}/app python3.13 ${./describe.py} --version ${version} --locks ${locks} --output $share \
+        --material native-source=${native.source} --material package-source=${package} \
+        --material build-steps=${steps} --material carried-files=${carried} \
+        --material native=${native.module} --material wheel=${wheel} \
+        --material dependencies=${python.deps} --material runtime=${base.runtime}
       # Made by running the commands above, with the time of now in its name.
       find $out -name __pycache__ -prune -exec rm -r {} +
     '';

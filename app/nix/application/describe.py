@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from holdfast_release.layer import tree_digest
+
 
 def main() -> None:
     """Write both documents; the same bytes from the same locks and materials."""
@@ -28,8 +30,10 @@ def main() -> None:
         "name": "holdfast",
         "version": options.version,
         "platform": "x86_64-linux",
-        # A store path's name holds the hash of all that went into it: sources, locks, compilers, the build's steps.
-        "materials": dict(sorted(material.split("=", 1) for material in options.material)),
+        # By what is in them, as a layer's digest is: a store path's name would make the release refer to it.
+        "materials": {
+            name: tree_digest(Path(path)) for name, path in sorted(each.split("=", 1) for each in options.material)
+        },
         "locks": {
             str(path.relative_to(locks)): f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
             for path in sorted(locks.rglob("*"))

@@ -61,7 +61,7 @@ let
     cd /build/source
   '';
 in {
-  inherit compiler prepare;
+  inherit compiler prepare source;
 
   module = derive {
     name = "holdfast-native";
