@@ -29,6 +29,7 @@ from holdfast.settings.defaults import default_config_dir
 
 NAME = "tick-to-wire"
 SERVICES = ("market-data", "signal-bridge", "risk-manager", "execution-engine")
+ROUND_TRIP = "_round_trip.py:RoundTrip"
 SYMBOLS = ("AAPL", "BAC", "IBM", "MSFT")
 P50_BUDGET_US = 60.0
 P99_BUDGET_US = 150.0
@@ -73,11 +74,11 @@ def run(*, quick: bool) -> list[BenchResult]:
 
 def _trade(speed: int, *, wanted: int) -> Samples:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        settings = _start(Path(folder), stack, speed=speed)
+        settings = start(Path(folder), stack, speed=speed)
         try:
             return _collect(settings, wanted=wanted, timeout_s=START_TIMEOUT_S + wanted / 20)
         except (OperatingError, JournalError) as error:
-            raise OperatingError(f"{error}\n{_log_tails(Path(folder))}") from error
+            raise OperatingError(f"{error}\n{log_tails(Path(folder))}") from error
 
 
 def _results(market: str, samples: Samples) -> list[BenchResult]:
@@ -181,8 +182,8 @@ def _samples(events: list[OrderEvent], decisions: dict[int, Decision], intents: 
     return samples
 
 
-def _start(folder: Path, stack: contextlib.ExitStack, *, speed: int) -> Settings:
-    """Start the venue and the four services; they end with `stack`.
+def start(folder: Path, stack: contextlib.ExitStack, *, speed: int, strategy: str = ROUND_TRIP) -> Settings:
+    """Start the venue and the four services with a strategy, `FILE:CLASS` beside this file; they end with `stack`.
 
     Raises: OperatingError when the venue does not start.
     """
@@ -196,7 +197,7 @@ def _start(folder: Path, stack: contextlib.ExitStack, *, speed: int) -> Settings
         cpu=cores[0],
     )  # fmt: skip
     address = _wait_for_venue(venue, folder / "venue.log")
-    _write_configuration(folder, address, cpu=cores[-1])
+    _write_configuration(folder, address, cpu=cores[-1], strategy=strategy)
     settings = load_settings(folder, environment={})
     # The services wait for the operator's journal, which the gateway makes; there is none here.
     open_writer(settings, "control").close()
@@ -240,7 +241,7 @@ def _wait_for_venue(process: subprocess.Popen[bytes], log_file: Path) -> dict[st
     raise OperatingError(f"the simulated venue did not start: {log_file.read_text(errors='replace')[-500:]}")
 
 
-def _write_configuration(folder: Path, address: dict[str, Any], *, cpu: int) -> None:
+def _write_configuration(folder: Path, address: dict[str, Any], *, cpu: int, strategy: str) -> None:
     host = str(address["url"]).removeprefix("https://")
     services = {name.replace("-", "_"): {"metrics_port": _free_port(), "cpus": [cpu]} for name in SERVICES}
     system = {
@@ -259,8 +260,8 @@ def _write_configuration(folder: Path, address: dict[str, Any], *, cpu: int) -> 
         "services": services,
         "strategies": [
             {
-                "name": "round_trip",
-                "path": f"{Path(__file__).with_name('_round_trip.py')}:RoundTrip",
+                "name": "bench",
+                "path": str(Path(__file__).with_name(strategy)),
                 "symbols": list(SYMBOLS),
             },
         ],
@@ -279,7 +280,7 @@ def _loosened(limits: str) -> str:
     return "\n".join(["blackout = []", *lines])
 
 
-def _log_tails(folder: Path) -> str:
+def log_tails(folder: Path) -> str:
     """Return the end of what each process wrote."""
     return "\n".join(f"{file.stem}: {file.read_text(errors='replace')[-600:]}" for file in sorted(folder.glob("*.log")))
 
