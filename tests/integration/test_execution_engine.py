@@ -347,6 +347,24 @@ async def test_a_restart_in_mid_flight_neither_repeats_nor_forgets(
     assert desk.fills()[0].is_recovered == 1
 
 
+async def test_a_cancel_that_a_crash_cut_off_is_sent_again_after_the_restart(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    async with engine_of(settings, is_killed=True):
+        order_id = desk.decide()
+        await desk.until(lambda: "accepted" in desk.kinds(order_id))
+        scripted_venue.faults.extend(["vanish"] * 20)
+        desk.cancel(order_id)
+        await desk.until(lambda: scripted_venue.count("DELETE"))
+        # Until then the next start would read the decision again.
+        cancel_seq = desk.writers["orders"].next_seq - 1
+        await desk.until(lambda: any(getattr(record, "orders_seq", 0) >= cancel_seq for record in desk.written()))
+    scripted_venue.faults.clear()
+    assert scripted_venue.by_client_id(order_id)[0]["status"] == "new"
+    async with engine_of(settings):
+        await desk.until(lambda: desk.status(order_id) == "canceled")
+
+
 async def test_orders_and_positions_of_others_are_adopted_and_left_alone(
     settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
 ) -> None:

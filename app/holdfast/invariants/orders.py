@@ -121,7 +121,7 @@ def nothing_sent_again_unasked(evidence: Evidence) -> Iterator[str]:
 
 def every_order_ends_as_at_the_venue(evidence: Evidence) -> Iterator[str]:
     """What we hold of each order at the end is what the venue holds: unknown outcomes are proven, never assumed."""
-    final = evidence.ledger.orders()
+    final = _with_legs(evidence.ledger.orders())
     for order in evidence.account.orders.orders():
         theirs = final.get(order.client_order_id)
         if theirs is None:
@@ -133,6 +133,12 @@ def every_order_ends_as_at_the_venue(evidence: Evidence) -> Iterator[str]:
         if is_open != order.is_open or filled_e9 != order.filled_quantity_e9:
             ours = f"{order.status.label}, filled {order.filled_quantity_e9}"
             yield f"client_order_id {order.client_order_id}: {ours}; venue {theirs['status']}, filled {filled_e9} e9"
+
+
+def _with_legs(final: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Add the legs that had no event of their own yet: they stand in the events of their order."""
+    legs = (leg for order in final.values() for leg in order.get("legs") or ())
+    return {leg["client_order_id"]: leg for leg in legs} | final
 
 
 def _requested(evidence: Evidence) -> Iterator[tuple[str, int]]:

@@ -249,6 +249,10 @@ class Engine:
         if state is not None:
             self._set_state(state)
         orders.seek(max(start, orders.first_seq))
+        for order in self.ledger.orders.open_orders():
+            # Its decision was acted on, so nobody asks again: a crash may have come before the request or its answer.
+            if order.is_cancel_requested:
+                self.sender.cancel(order.client_order_id)
 
     def _take_orders(self, orders: JournalReader) -> None:
         while records := orders.read(READ_BATCH):
