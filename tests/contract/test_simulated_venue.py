@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from fix_venue import OpenVenue
+from holdfast._native import Gap, JournalName, JournalWriter, Quote, Trade
 from holdfast.venues.alpaca.connection import Connection, Origin, Response, tls_context
 from holdfast.venues.simulated import SPEED_MAX, Ledger, SimulatedVenue
 
@@ -158,6 +159,38 @@ async def test_a_recorded_day_waits_for_its_reader_and_ends_with_the_market_clos
     assert end is not None
     assert {name: end[name] for name in counts} == counts
     assert [line["body"]["symbol"] for line in ledger.entry_requests()] == ["IBM"]
+
+
+async def test_a_journal_of_ours_is_replayed_as_it_was_received(open_venue: OpenVenue, tmp_path: Path) -> None:
+    open_ns = 1_381_239_000_000_000_000  # 2013-10-08 09:30 New York
+    journal = tmp_path / "market_data"
+    sent: list[tuple[str, str, float]] = []
+    with JournalWriter(str(journal), JournalName.MARKET_DATA, now_ns=1) as writer:
+        writer.append(Gap(symbol="IBM", from_ns=open_ns, to_ns=open_ns), ts_ns=1)
+        for number in range(300):
+            at_ns = open_ns + number * 1_000_000_000
+            symbol = ("IBM", "BAC")[number % 2]
+            bid_e9 = (100 + number) * 10**9
+            common: dict[str, Any] = {"symbol": symbol, "ts_event_ns": at_ns}
+            if number % 10 == 9:
+                writer.append(Trade(**common, price_e9=bid_e9, size_e9=10**9, exchange=78, tape=65), ts_ns=at_ns)
+                sent.append(("t", symbol, bid_e9 / 1e9))
+            else:
+                sizes: dict[str, Any] = {"bid_size_e9": 10**9, "ask_size_e9": 10**9}
+                writer.append(Quote(**common, bid_price_e9=bid_e9, ask_price_e9=bid_e9 + 10**9, **sizes), ts_ns=at_ns)
+                sent.append(("q", symbol, bid_e9 / 1e9))
+    async with open_venue(session=str(journal), speed=SPEED_MAX) as venue, stream(venue, **KEYS) as socket:
+        await receive(socket)
+        await receive(socket)
+        await socket.send(json.dumps({"action": "subscribe", "quotes": ["*"], "trades": ["*"]}))
+        await receive(socket)
+        found: list[tuple[str, str, float]] = []
+        while len(found) < len(sent):
+            messages = await receive(socket)
+            found += [(each["T"], each["S"], each["bp" if each["T"] == "q" else "p"]) for each in messages]
+        assert found == sent
+        counts = {"lines_read": 300, "quotes_sent": 270, "trades_sent": 30}
+        assert {name: venue.status()[name] for name in counts} == counts
 
 
 async def test_malformed_requests_are_refused_and_counted(open_venue: OpenVenue, tmp_path: Path) -> None:
