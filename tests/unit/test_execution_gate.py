@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from holdfast import clock
 from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast.execution.clock_health import DIFFERENCE_NS_MAX, STEP_NS_MAX, ClockHealth
 from holdfast.execution.gate import E9, Gate, flips
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -183,3 +185,35 @@ def test_a_reduction_by_amount_is_valued_at_its_reference() -> None:
     assert flips(fits, position_e9=10 * E9, open_same_side_e9=0) is None
     beyond = Decision(notional_e9=1001 * E9, **fields)
     assert flips(beyond, position_e9=10 * E9, open_same_side_e9=0) is not None
+
+
+@pytest.mark.parametrize(
+    ("step_ns", "is_trouble"), [(STEP_NS_MAX, False), (STEP_NS_MAX + 1, True), (-STEP_NS_MAX - 1, True)]
+)
+def test_a_step_of_the_clock_is_trouble_beyond_its_boundary(*, step_ns: int, is_trouble: bool) -> None:
+    health = ClockHealth()
+    health.look(wall_ns=NOW_NS, steady_ns=1)
+    health.look(wall_ns=NOW_NS + SECOND_NS + step_ns, steady_ns=1 + SECOND_NS)
+    assert bool(health.trouble) is is_trouble
+
+
+def test_a_step_of_the_clock_closes_the_gate_until_the_venue_agrees() -> None:
+    gate = gate_with()
+    gate.clock_health.agree(wall_ns=clock.now_ns() + 3600 * SECOND_NS, steady_ns=clock.monotonic_ns())
+    gate.look()
+    assert rule_of(gate) is Reason.CLOCK_UNHEALTHY
+    gate.clock_health.agree(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns(), venue_ns=clock.now_ns())
+    gate.look()
+    assert rule_of(gate) is None
+
+
+@pytest.mark.parametrize("difference_ns", [-DIFFERENCE_NS_MAX - 1, DIFFERENCE_NS_MAX + 1])
+def test_a_venue_of_another_time_is_trouble_and_a_slow_answer_is_not(difference_ns: int) -> None:
+    health = ClockHealth()
+    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + difference_ns, asked_ns=NOW_NS)
+    assert "venue_differs" in health.trouble
+    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS - 30 * SECOND_NS, asked_ns=NOW_NS - 31 * SECOND_NS)
+    assert not health.trouble
+    for within_ns in (-DIFFERENCE_NS_MAX, DIFFERENCE_NS_MAX):
+        health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + within_ns, asked_ns=NOW_NS)
+        assert not health.trouble

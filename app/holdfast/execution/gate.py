@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from holdfast import clock
 from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast.execution.clock_health import ClockHealth
 
 SECOND_NS = 1_000_000_000
 E9 = 1_000_000_000
@@ -93,11 +95,13 @@ class Gate:
     is_venue_open: bool = False
     venue_close_ns: int = 0
     venue_open_ns: int = 0
+    clock_health: ClockHealth = field(default_factory=ClockHealth)
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
 
     def look(self) -> None:
-        """Look at what changes rarely and is slow to read: the latch's file and the peers' releases. Call it often."""
-        self._closed_by_page = self._closed_by_file() or self._closed_by_release()
+        """Look at what changes rarely and is slow to read: latch file, peers' releases, clock. Call it often."""
+        self.clock_health.look(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
+        self._closed_by_page = self._closed_by_file() or self._closed_by_release() or self._closed_by_clock()
 
     def closed(self, decision: Decision, now_ns: int) -> Closed | None:
         """Return why an entry must not leave now, or None."""
@@ -147,6 +151,10 @@ class Gate:
             if page.build_hash != self.build_hash or page.config_hash != self.config_hash:
                 return Closed(Reason.RELEASE_MIXED, name)
         return None
+
+    def _closed_by_clock(self) -> Closed | None:
+        trouble = self.clock_health.trouble
+        return Closed(Reason.CLOCK_UNHEALTHY, trouble) if trouble else None
 
     def _closed_by_peers(self, now_ns: int) -> Closed | None:
         if not self.stream.is_live:

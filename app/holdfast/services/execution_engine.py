@@ -362,8 +362,13 @@ class Engine:
         """Take the venue's word on its session; a simulated session's time is the risk gate's alone to judge."""
         if self._is_venue_time:
             self.gate.is_venue_open = True
+            self.gate.clock_health.agree(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
             return
+        asked_ns = clock.now_ns()
         venue = await self.gateway.clock()
+        self.gate.clock_health.agree(
+            wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns(), venue_ns=venue.ts_event_ns, asked_ns=asked_ns
+        )
         self.gate.is_venue_open = venue.is_open
         self.gate.venue_close_ns = venue.next_close_ns if venue.is_open else 0
         self.gate.venue_open_ns = 0 if venue.is_open else venue.next_open_ns
