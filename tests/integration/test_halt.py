@@ -1,0 +1,115 @@
+"""Halting a whole trading system in the worst moment; the venue's ledger is the judge."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fix_venue import KEY_ID, SECRET_KEY
+from holdfast import clock
+from holdfast._native import KillLatch
+from holdfast.bench.kill import LedgerTail
+from holdfast.bench.tick_to_wire import start
+from holdfast.demo.configuration import DemoOptions
+from holdfast.demo.host import DemoHost
+from holdfast.journals import open_latch
+from holdfast.settings.schema import SERVICES
+from holdfast.venues.simulated import Ledger
+from stopping import ENDED, STORM, lonely_script, run_script
+
+WITHIN_S = 40.0
+ENTRIES_END_WITHIN_S = 1.0
+
+
+def credentials_of(directory: Path) -> list[str]:
+    (directory / "alpaca_api_key").write_text(KEY_ID)
+    (directory / "alpaca_api_secret").write_text(SECRET_KEY)
+    return ["--credentials", str(directory), "--operator", "ann", "--json"]
+
+
+async def eventually(is_true: Callable[[], object], what: str) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not is_true():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.05)
+    assert is_true(), what
+
+
+@pytest.mark.timeout(240)
+async def test_stop_with_every_service_killed_and_the_database_gone_during_a_storm(tmp_path: Path) -> None:
+    options = DemoOptions(state_dir=tmp_path / "demo", duration_s=None, session=None, speed="1", seed=5)
+    host = DemoHost(options)
+    try:
+        await host.start()
+        await eventually(lambda: Ledger.read(host.ledger_file).positions_e9(), "a position")
+        for name in SERVICES:
+            unit = host.supervisor.units[name]
+            unit.is_stopping = True
+            os.kill(unit.pid, signal.SIGKILL)
+        await eventually(lambda: not any(host.supervisor.units[name].pid for name in SERVICES), "the services' end")
+        guard = host._postgres_guard
+        assert guard is not None
+        guard.cancel()
+        await asyncio.to_thread(host.postgres.stop)
+        await host.operate("faults", STORM)
+        code, report, printed = await asyncio.to_thread(
+            run_script,
+            lonely_script(tmp_path),
+            *("--config", str(host.config_dir), "--flatten", *credentials_of(tmp_path)),
+        )
+        assert code == 0, printed
+        assert not host.postgres.is_running
+        assert report["rate_limited"] > 0
+        assert (report["has_no_orders"], report["is_flat"], report["is_suspended"]) == (True, True, True)
+        ledger = Ledger.read(host.ledger_file)
+        assert ledger.positions_e9() == {}
+        assert {order["status"] for order in ledger.orders().values()} <= ENDED
+        assert KillLatch(str(host.settings.state_dir / "latch")).is_set
+        assert SECRET_KEY not in printed
+    finally:
+        await host.stop()
+
+
+def pid_of(service: str, folder: Path) -> int:
+    wanted = ["run", service, "--config", str(folder), ""]
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().decode().split("\0")[-5:] == wanted:
+                return int(entry.name)
+    raise AssertionError(f"{service} does not run")
+
+
+@pytest.mark.timeout(120)
+def test_a_frozen_risk_manager_ends_entries_within_a_second_and_cancels_still_pass(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        settings = start(tmp_path, stack, speed=5, strategy="_restless.py:Restless")
+        tail = LedgerTail(tmp_path / "ledger.jsonl")
+
+        def until(is_true: Callable[[], object]) -> None:
+            deadline_s = time.monotonic() + WITHIN_S
+            while not is_true():
+                assert time.monotonic() < deadline_s
+                tail.read()
+                time.sleep(0.02)
+
+        until(lambda: len(tail.open) > 8)
+        pid = pid_of("risk-manager", tmp_path)
+        os.kill(pid, signal.SIGSTOP)
+        frozen_ns = clock.now_ns()
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        time.sleep(3)
+        posts = [
+            line["host_ns"]
+            for line in Ledger.read(tmp_path / "ledger.jsonl").of_kind("request")
+            if line["method"] == "POST" and line["path"] == "/v2/orders"
+        ]
+        assert posts
+        assert (max(posts) - frozen_ns) / 1e9 <= ENTRIES_END_WITHIN_S
+        tail.read()
+        assert tail.open, "nothing was left to cancel"
+        open_latch(settings).trip("ann", "risk-manager is frozen", clock.now_ns())
+        until(lambda: not tail.open)
