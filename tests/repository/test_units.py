@@ -12,7 +12,6 @@ from holdfast.services.execution_engine import STOP_CANCELS_S
 from holdfast.settings.load import CREDENTIALS
 from holdfast.settings.schema import SERVICES
 from repository.monitoring import alerts
-from repository.test_monitoring import SCRAPED_WHERE_IT_RUNS
 from repository.tree import ROOT
 
 SYSTEMD = ROOT / "systemd"
@@ -20,7 +19,7 @@ HARDENING = SYSTEMD / "trading-.service.d/10-hardening.conf"
 UNITS = {path.stem.removeprefix("trading-"): path for path in sorted(SYSTEMD.glob("trading-*.service"))}
 OFFLINE = {"backup", "restore-drill"}
 RUNNING = sorted(set(UNITS) - OFFLINE)
-OWN_CREDENTIALS = {"gateway_tls_cert", "gateway_tls_key", "watchdog_api_key", "watchdog_api_secret"}
+OWN_CREDENTIALS = {"gateway_tls_cert", "gateway_tls_key"}
 DEAF = {"StandardOutput", "Environment"}
 
 
@@ -41,7 +40,7 @@ def seconds(text: str) -> float:
 
 
 def test_every_service_has_a_unit_that_runs_it() -> None:
-    assert set(RUNNING) == set(SERVICES) | set(SCRAPED_WHERE_IT_RUNS)
+    assert set(RUNNING) == set(SERVICES)
     for unit in RUNNING:
         expected = f"/opt/holdfast/current/bin/holdfast run {unit} --config /etc/holdfast"
         assert directive(unit, "ExecStart") == expected
