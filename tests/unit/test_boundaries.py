@@ -11,7 +11,6 @@ from holdfast._native import OrderIntent, Reason, RiskLimits
 
 # Limits that bound another rule's time or size; each has its own test where that rule is tested.
 NOT_A_RULE = {
-    "average_volume_max_e9",
     "cool_down_ns",
     "order_rate_per_s_max",
     "price_drift_window_ns",

@@ -66,7 +66,6 @@ class OrderSection(Section):
     notional_max_usd: Annotated[Positive, Native("order_notional_max_e9", E9, is_amount=True)]
     price_min_usd: Annotated[Positive, Native("price_min_e9", E9)]
     price_max_usd: Annotated[Positive, Native("price_max_e9", E9)]
-    average_volume_max_percent: Annotated[Positive, Native("average_volume_max_e9", PERCENT)]
     price_collar_percent: Annotated[Positive, Native("price_collar_e9", PERCENT)]
     reduction_collar_percent: Annotated[Positive, Native("reduction_collar_e9", PERCENT)]
     price_drift_max_percent: Annotated[Positive, Native("price_drift_max_e9", PERCENT)]

@@ -30,8 +30,6 @@ macro_rules! for_each_limit {
             price_drift_max_e9 = 10 * PERCENT_E9;
             /// The drift window.
             price_drift_window_ns = 3_600 * SECOND_NS;
-            /// Greatest quantity of one order as a fraction of the average daily volume.
-            average_volume_max_e9 = 10 * PERCENT_E9;
             /// Greatest difference of a declared notional from quantity times price, as a fraction.
             notional_mismatch_max_e9 = 5 * PERCENT_E9;
             /// Greatest age of the quote that an entry relies on.
