@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from fix_risk import E9, Follower, RiskBench, intent, limits, quote
 from holdfast._native import (
+    AccountSnapshot,
     Consumed,
     Decision,
     Fill,
@@ -169,3 +170,16 @@ def _trade(bench: RiskBench, orders: Follower, step: int) -> None:
         bench.write("control", Reset(operator="desk", reason="over"))
     if step % 11 == 0:
         bench.write("control", StrategySwitch(operator="desk", reason="test", strategy="other", is_enabled=0))
+
+
+def test_the_second_loss_level_sets_the_kill_latch_itself(risk_bench: RiskBench) -> None:
+    with risk_bench.running():
+        risk_bench.reconcile()
+        orders = Follower(risk_bench.reader("orders"))
+        lost = AccountSnapshot(equity_e9=790_000 * E9, last_equity_e9=10**6 * E9, buying_power_e9=10**6 * E9)
+        risk_bench.write("executions", lost)
+        orders.until(lambda record: isinstance(record, TradingState) and record.rule is Reason.KILL_LATCH)
+        latch = risk_bench.latch()
+        assert (latch.is_set, latch.operator) == (True, "risk-manager")
+        assert "daily loss" in latch.reason
+    assert risk_bench.replay().difference == ""
