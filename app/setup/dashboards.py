@@ -45,6 +45,7 @@ MD = 'job="market-data"'
 RECORDER = 'job="recorder"'
 API = 'job="api-gateway"'
 RELAY = 'job="relay"'
+WATCHDOG = 'job="watchdog"'
 BRIDGE = 'job="signal-bridge"'
 
 COMMITS = rates("holdfast_recorder_commit_seconds_bucket", RECORDER, by="le")
@@ -159,6 +160,11 @@ EXECUTION = {
             "cps",
             {"{{scope}} {{outcome}}": rates("holdfast_reconciliations_total", EE, by="scope, outcome")},
         ),
+    ],
+    "watchdog": [
+        Graph("Age of what it looks at", "s", {"{{cause}}": f"holdfast_watchdog_age_seconds{{{WATCHDOG}}}"}),
+        Graph("Alarm", "bool", {"{{cause}}": f"holdfast_watchdog_alarm{{{WATCHDOG}}}"}),
+        Graph("Cancels", "cps", {"{{outcome}}": rates("holdfast_watchdog_cancels_total", WATCHDOG, by="outcome")}),
     ],
     "recorder": [
         Graph("Database up", "bool", {"up": f"holdfast_recorder_database_up{{{RECORDER}}}"}, width=6),
