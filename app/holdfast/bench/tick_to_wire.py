@@ -46,6 +46,8 @@ LIMITS = {
     "order_burst_max": 1000,
     "repeat_entries_max": 1000,
     "repeat_window_s": 1,
+    "repeat_identical_max": 100,
+    "repeat_liquidations_max": 100,
     "duplicate_window_ms": 1,
     "trades_per_day_max": 1_000_000,
     "consecutive_losses_max": 1000,
