@@ -21,7 +21,7 @@ GLIBC_MINOR_MAX = 41
 # What each set takes from which requirements; None takes all.
 TESTS = (
     *("hypothesis", "iniconfig", "packaging", "pluggy", "pytest", "pytest-asyncio", "pytest-timeout"),
-    "sortedcontainers",
+    *("pyyaml", "sortedcontainers"),
 )
 SETS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "runtime": ("runtime", None),
