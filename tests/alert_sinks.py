@@ -16,6 +16,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+PATHS = ("/heartbeat", "/webhook", "/slack")
 SMTP_USER = b"holdfast"
 SMTP_PASSWORD = b"of the mail server"
 
@@ -72,14 +73,14 @@ def mail_server(certificate: Path, port: int) -> Iterator[Mailbox]:
 
 
 @contextmanager
-def web_server() -> Iterator[tuple[int, Queue[Post]]]:
-    """Run a web server on loopback; yields its port and what is posted to it."""
-    posts: Queue[Post] = Queue()
+def web_server() -> Iterator[tuple[int, dict[str, Queue[Post]]]]:
+    """Run a web server on loopback; yields its port and what is posted to it, by path."""
+    posts: dict[str, Queue[Post]] = {path: Queue() for path in PATHS}
 
     class PostRecorder(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            posts.put(Post(self.path, self.headers.get("Authorization", ""), body))
+            posts[self.path].put(Post(self.path, self.headers.get("Authorization", ""), body))
             self.send_response(200)
             self.end_headers()
 
