@@ -22,12 +22,13 @@ macro_rules! define_classes {
 
             #[pymethods]
             impl $name {
-                /// The value for a label; ValueError for an unknown one.
+                /// The value for a label, the one instance of it; ValueError for an unknown one.
                 #[new]
-                fn new(label: &str) -> PyResult<Self> {
-                    records::$name::from_label(label).map(Self).ok_or_else(|| {
+                fn new(py: Python<'_>, label: &str) -> PyResult<Py<PyAny>> {
+                    let code = records::$name::from_label(label).ok_or_else(|| {
                         PyValueError::new_err(format!(concat!("{:?} is not a ", stringify!($name)), label))
-                    })
+                    })?;
+                    code.to_python(py)
                 }
                 $(
                     #[classattr]
