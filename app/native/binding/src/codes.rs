@@ -24,7 +24,7 @@ macro_rules! define_classes {
             impl $name {
                 /// The value for a label, the one instance of it; ValueError for an unknown one.
                 #[new]
-                fn new(py: Python<'_>, label: &str) -> PyResult<Py<PyAny>> {
+                fn of_label(py: Python<'_>, label: &str) -> PyResult<Py<PyAny>> {
                     let code = records::$name::from_label(label).ok_or_else(|| {
                         PyValueError::new_err(format!(concat!("{:?} is not a ", stringify!($name)), label))
                     })?;
