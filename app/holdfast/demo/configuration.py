@@ -14,7 +14,7 @@ from holdfast.settings.schema import SERVICES
 SYMBOLS = ("AAPL", "AMD", "BAC", "IBM", "MSFT", "BTC/USD")
 TRADING_CORES_MIN = 2
 BRISK = {"entry_imbalance": 0.4, "hold_s": 1.5, "pause_s": 2.0}
-# The examples trade all the time and pay the spread at each round trip: what stops such a strategy would end a demo's day.
+# The examples trade all the time and pay the spread at each round trip: what stops such a strategy would end the demo.
 DEMO_LIMITS = {
     "consecutive_losses_max": 500,
     "trades_per_day_max": 100_000,
