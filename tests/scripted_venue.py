@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from fix_tls import serve
 
@@ -84,7 +84,9 @@ class ScriptedVenue:
         message = {"stream": "trade_updates", "data": {"event": event, "timestamp": now_text(), "order": order, **more}}
         if not self.is_mute:
             for listener in list(self.listeners):
-                await listener.send(json.dumps(message).encode())
+                # A client that is just leaving gets nothing, as at the venue; the request behind it goes on.
+                with contextlib.suppress(ConnectionClosed):
+                    await listener.send(json.dumps(message).encode())
 
     async def fill(self, order: dict[str, object], quantity: int, price: str, *, is_lost: bool = False) -> None:
         """Execute a part of an order; a lost fill is only seen by REST."""

@@ -55,7 +55,8 @@ CHECKS = (
     ),
     # A thousand seeds in simulated time; the commands that replay failing ones are printed.
     Check("tests", "simulation", ("python", "-m", "holdfast", "simulate", "--seeds", "1000", "--seed", "1")),
-    Check("tests", "pytest", ("python", "-m", "pytest", "-n", "2")),
+    # Three workers on two cores: most of a test is waiting for processes to start and to come to rest.
+    Check("tests", "pytest", ("python", "-m", "pytest", "-n", "3")),
 )
 
 
