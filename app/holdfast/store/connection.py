@@ -1,8 +1,6 @@
 """The recorder's connection to PostgreSQL: one at a time, one transaction a batch."""
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterator
 from typing import cast
 
@@ -15,6 +13,7 @@ from holdfast.store import statements
 from holdfast.store.audit import FIRST_HASH
 from holdfast.store.batch import Batch, Offset, Row
 from holdfast.store.migrate import migrate
+from holdfast.store.single import SingleConnection
 
 CONNECT_TIMEOUT_S = 5
 LOCK_KEY = 0x7265636F  # "reco"
@@ -27,12 +26,11 @@ class ProjectionMoved(HoldfastError):
     """The offsets in the database are not those of this recorder: start over from the stored ones."""
 
 
-class StoreConnection:
-    """One connection, used by one thread; `abort` may be called from another."""
+class StoreConnection(SingleConnection):
+    """The recorder's connection, with which it is the only recorder of its database."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connection: psycopg.Connection | None = None
+        super().__init__(dsn)
         self.busy_since_s = 0.0
         """When the transaction under way began, monotonic seconds; 0 while there is none."""
 
@@ -61,20 +59,6 @@ class StoreConnection:
                 raise RetryLater("another recorder holds this database: stop it, or wait until its connection ends")
             for upsert in statements.STAGED.values():
                 connection.execute(upsert.stage.encode())
-
-    def close(self) -> None:
-        """Close the connection; nothing happens without one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def abort(self) -> None:
-        """Make a call under way in another thread fail now: the server does not answer."""
-        connection = self._connection
-        if connection is None:
-            return
-        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
 
     def offsets(self) -> dict[str, Offset]:
         """Return how far each journal is in the database. Raises: RetryLater."""

@@ -1,14 +1,13 @@
 """The table of account leases in PostgreSQL: read, take, renew, release. Blocking; for one thread."""
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
 
 from holdfast.errors import RetryLater
+from holdfast.store.single import SingleConnection
 
 TIMEOUT_S = 2
 
@@ -52,15 +51,14 @@ class LeaseRow:
         return (self.token, self.renewals, self.is_released)
 
 
-class LeaseTable:
-    """One account's row, by a connection that is opened when needed; `abort` may be called from another thread.
+class LeaseTable(SingleConnection):
+    """One account's row, by a connection that is opened when needed.
 
     Raises, each call: RetryLater when it is not proven to have happened; the row says what did.
     """
 
     def __init__(self, dsn: str, *, account: str, holder: str) -> None:
-        self._dsn = dsn
-        self._connection: psycopg.Connection | None = None
+        super().__init__(dsn)
         self.account = account
         self.holder = holder
 
@@ -105,20 +103,6 @@ class LeaseTable:
     def release(self, token: int) -> bool:
         """Give the lease back: the next holder need not wait."""
         return self._change(token, is_released=True)
-
-    def close(self) -> None:
-        """Close the connection; nothing happens without one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def abort(self) -> None:
-        """Make a call under way in another thread fail now: the server does not answer."""
-        connection = self._connection
-        if connection is None:
-            return
-        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
 
     def _change(self, token: int, *, is_released: bool) -> bool:
         with self._connected() as connection:
