@@ -54,21 +54,18 @@ impl Gate {
         self.counters.usage(rule, self.totals.unrealized_e9, &self.limits)
     }
 
-    /// The rules whose limit fills up over time, in the order of [`Gate::usages`].
-    pub const USAGE_RULES: [Reason; BREAKERS.len() + 3] = [
-        Reason::DAILY_LOSS_KILL,
-        Reason::DAILY_LOSS,
-        Reason::WEEKLY_LOSS,
-        Reason::MONTHLY_LOSS,
-        Reason::DRAWDOWN,
-        Reason::CONSECUTIVE_LOSSES,
-        Reason::TRADES_PER_DAY,
-        Reason::REJECTS_IN_A_ROW,
-        Reason::REJECT_RATE,
-        Reason::GROSS_EXPOSURE,
-        Reason::OPEN_POSITIONS,
-        Reason::OPEN_ORDERS,
-    ];
+    /// The rules whose limit fills up over time, in the order of [`Gate::usages`]: the breakers, then what is open.
+    pub const USAGE_RULES: [Reason; BREAKERS.len() + 3] = {
+        let mut rules = [Reason::GROSS_EXPOSURE; BREAKERS.len() + 3];
+        let mut index = 0;
+        while index < BREAKERS.len() {
+            rules[index] = BREAKERS[index];
+            index += 1;
+        }
+        rules[index + 1] = Reason::OPEN_POSITIONS;
+        rules[index + 2] = Reason::OPEN_ORDERS;
+        rules
+    };
 
     /// Limit and value of the rules that fill up over time: what a warning at 80 % looks at.
     pub fn usages(&self) -> [(Reason, Usage); Self::USAGE_RULES.len()] {
