@@ -16,6 +16,8 @@ from holdfast_release.signature import check_signature, read_public_keys
 from holdfast_release.store import Store
 
 STATE = "nix/var/holdfast"
+# Where units, scripts and people find the current release: a link through the one that is switched.
+ENTRANCE = "opt/holdfast/current"
 KEEP_DEFAULT = 3
 
 Answer = dict[str, Any]
@@ -26,6 +28,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self._state = root / STATE
+        self._entrance = root / ENTRANCE
         self.generations = Generations(self._state)
         self.store = Store(root, self._state / "records")
 
@@ -45,6 +48,7 @@ class Host:
         """
         statement = check_signature(signature, read_public_keys(key))
         with self._changing(), self._open(archive_path) as archive:
+            self._check_entrance()
             release = archive.check(statement)
             self._check_database(release, schema)
             if is_repairing:
@@ -162,14 +166,32 @@ class Host:
             raise Refused(Reason.MALFORMED, f"cannot read the archive {path}: {error}") from error
 
     def _switch(self, number: int, *, is_changed: bool) -> Answer:
+        self._check_entrance()
         previous = self.generations.current_number()
         if previous != number:
             self.generations.switch(number)
+        is_opened = self._open_entrance()
         return {
-            "changed": is_changed or previous != number,
+            "changed": is_changed or is_opened or previous != number,
             "previous": previous,
             **_told(self.generations.get(number)),
         }
+
+    def _check_entrance(self) -> None:
+        if os.path.lexists(self._entrance) and not self._entrance.is_symlink():
+            raise Refused(
+                Reason.OCCUPIED,
+                f"{self._entrance} is not a symbolic link, and units start what is in it: move it away, then run again",
+            )
+
+    def _open_entrance(self) -> bool:
+        """Let the entrance lead to whatever generation is current; say whether it did not yet."""
+        target = f"/{STATE}/current/root"
+        if self._entrance.is_symlink() and os.fspath(self._entrance.readlink()) == target:
+            return False
+        durable.make_directory(self._entrance.parent)
+        durable.point_link(self._entrance, target)
+        return True
 
     def _check_database(self, release: Release, schema: int) -> None:
         """Refuse a release that does not work on the database's schema.

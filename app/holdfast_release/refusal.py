@@ -16,6 +16,7 @@ class Reason(enum.StrEnum):
     DATABASE = "database"
     NO_GENERATION = "no_generation"
     DAMAGED = "damaged"
+    OCCUPIED = "occupied"
 
 
 class Refused(Exception):

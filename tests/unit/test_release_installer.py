@@ -89,6 +89,37 @@ def test_rollback_returns_to_the_generation_before_and_install_goes_forward_agai
     assert bare_host.refusal("switch", "9")[0] == "no_generation"
 
 
+def test_entrance_leads_to_the_current_release_by_the_same_rename(
+    bare_host: BareHost, release_builder: ReleaseBuilder
+) -> None:
+    old, new = release_builder.build("1.0.0"), release_builder.build("1.1.0")
+    bare_host.run("install", old)
+    entrance = bare_host.root / "opt/holdfast/current"
+    assert str(entrance.readlink()) == "/nix/var/holdfast/current/root"
+    made = entrance.lstat()
+    bare_host.run("install", new)
+    bare_host.run("rollback")
+    # It was not touched again: what the switch renames is behind it.
+    assert (entrance.lstat().st_ino, entrance.lstat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+def test_entrance_that_leads_elsewhere_is_mended_and_a_directory_in_its_place_is_refused(
+    bare_host: BareHost, release_builder: ReleaseBuilder
+) -> None:
+    archive = release_builder.build("1.0.0")
+    bare_host.run("install", archive)
+    entrance = bare_host.root / "opt/holdfast/current"
+    entrance.unlink()
+    entrance.symlink_to("/somewhere/else")
+    assert bare_host.run("install", archive)["changed"] is True
+    assert str(entrance.readlink()) == "/nix/var/holdfast/current/root"
+    entrance.unlink()
+    entrance.mkdir()
+    reason, message = bare_host.refusal("install", release_builder.build("1.1.0"))
+    assert (reason, str(entrance) in message) == ("occupied", True)
+    assert bare_host.version() == "1.0.0"
+
+
 def test_older_release_installed_on_purpose_can_be_rolled_back_too(
     bare_host: BareHost, release_builder: ReleaseBuilder
 ) -> None:

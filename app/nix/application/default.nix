@@ -30,7 +30,8 @@ let
     after = ''
       share=$out/share/holdfast
       mkdir -p $share $out/share/bash-completion/completions $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
-      cp -r --no-preserve=mode ${carried}/. $share/
+      cp -r ${carried}/. $share/
+      chmod -R u+w $share
       cp -r $out/${python.site}/holdfast/store/migrations $share/migrations
       _HOLDFAST_COMPLETE=source_bash $out/bin/holdfast >$out/share/bash-completion/completions/holdfast
       _HOLDFAST_COMPLETE=source_zsh $out/bin/holdfast >$out/share/zsh/site-functions/_holdfast
