@@ -81,14 +81,24 @@ class Day:
         return self.write("orders", denial)
 
     def order(
-        self, side: native.Side, price_e9: int, *, quantity_e9: int = 10_000_000_000, symbol: str = "AAPL"
+        self,
+        side: native.Side,
+        price_e9: int,
+        *,
+        quantity_e9: int = 10_000_000_000,
+        symbol: str = "AAPL",
+        is_reduction: bool = False,
     ) -> str:
         """Append everything from a signal to a filled order; returns the client order id."""
         number = next(self._numbers)
         intent_seq = self.wish(side, symbol)
         client_order_id = f"hf-{self.writers['orders'].epoch:x}-{self.writers['orders'].next_seq:x}"
-        common: dict[str, Any] = {"strategy": "steady", "symbol": symbol, "side": side}
-        common["client_order_id"] = client_order_id
+        common: dict[str, Any] = {
+            "strategy": "steady",
+            "symbol": symbol,
+            "side": side,
+            "client_order_id": client_order_id,
+        }
         kinds: dict[str, Any] = {
             "order_type": native.OrderType.LIMIT,
             "time_in_force": native.TimeInForce.DAY,
@@ -102,6 +112,7 @@ class Day:
                 action=native.IntentAction.NEW,
                 quantity_e9=quantity_e9,
                 limit_price_e9=price_e9,
+                is_reduction=int(is_reduction),
                 **common,
                 **kinds,
             ),
@@ -135,15 +146,10 @@ class Day:
             ),
             origin_ns=self.ts_ns - 50_000,
         )
-        filled: dict[str, Any] = {
-            "filled_quantity_e9": quantity_e9,
-            "average_price_e9": price_e9,
-            "ts_event_ns": self.ts_ns,
-        }
-        self.write(
-            "executions",
-            native.OrderEvent(kind=native.OrderEventKind.UPDATED, status=native.OrderStatus.FILLED, **event, **filled),
-        )
+        filled: dict[str, Any] = {"filled_quantity_e9": quantity_e9, "average_price_e9": price_e9}
+        filled["ts_event_ns"] = self.ts_ns
+        updated = native.OrderEventKind.UPDATED
+        self.write("executions", native.OrderEvent(kind=updated, status=native.OrderStatus.FILLED, **event, **filled))
         return client_order_id
 
     def close(self) -> None:

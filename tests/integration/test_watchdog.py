@@ -135,6 +135,7 @@ async def test_entries_are_canceled_when_the_stream_is_down(settings: Settings, 
     assert status_at(running)(reduction) == "new"
     cancels = [line for line in running.ledger().of_kind("request") if line["method"] == "DELETE"]
     assert len(cancels) >= len(entries)
+    assert {line["client"] for line in cancels} == {watchdog.CLIENT}, "the ledger tells whose cancels they are"
 
 
 async def test_an_old_reconciliation_is_a_cause(settings: Settings) -> None:

@@ -74,6 +74,42 @@ def test_an_order_that_waits_for_the_next_session_is_seen(
     assert ("no_order_queued_by_accident" in names(evidence_of(day, *lines))) == is_found
 
 
+@pytest.mark.parametrize(
+    ("client", "is_reduction", "is_announced", "is_found"),
+    [
+        ("holdfast-execution-engine/7", False, True, False),
+        ("holdfast-execution-engine/7", False, False, True),
+        ("holdfast-watchdog/0.1.0", False, False, False),
+        ("holdfast-watchdog/0.1.0", True, False, True),
+        ("", False, False, True),
+    ],
+)
+def test_a_cancel_is_announced_or_the_watchdogs_of_an_entry(
+    *, day: Day, client: str, is_reduction: bool, is_announced: bool, is_found: bool
+) -> None:
+    client_order_id = day.order(native.Side.BUY, 100_000_000_000, is_reduction=is_reduction)
+    if is_announced:
+        kind = native.OrderEventKind.CANCEL_REQUESTED
+        day.write("executions", native.OrderEvent(kind=kind, client_order_id=client_order_id))
+    order = {
+        "id": "1",
+        "client_order_id": client_order_id,
+        "symbol": "AAPL",
+        "side": "buy",
+        "status": "canceled",
+        "filled_qty": "0",
+    }
+    lines: list[dict[str, object]] = [
+        {
+            "kind": "order",
+            "data": {"event": "new", "order": order | {"time_in_force": "day", "qty": "10", "filled_avg_price": None}},
+        },
+        {"kind": "request", "method": "DELETE", "path": "/v2/orders/1", "body": None, "client": client}
+        | {"number": 1, "host_ns": day.ts_ns + 1},
+    ]
+    assert ("no_cancel_of_another_order" in names(evidence_of(day, *lines))) == is_found
+
+
 def test_every_checker_has_a_name_of_its_own_and_a_number_of_the_contract() -> None:
     assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
     assert all(1 <= checker.invariant <= 20 for checker in CHECKERS)

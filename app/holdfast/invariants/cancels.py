@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from holdfast._native import Decision, IntentAction, OrderEvent, OrderEventKind, Reason, Verdict
 from holdfast.invariants.evidence import Evidence
 from holdfast.invariants.orders import OPEN_STATUSES
+from holdfast.invariants.senders import WATCHDOG
 
 ORDERS_PATH = "/v2/orders/"
 # What makes a cancel or a reduction no request at all, or one that comes too late.
@@ -69,7 +70,8 @@ def every_cancel_reaches_the_venue(evidence: Evidence) -> Iterator[str]:
 
 
 def no_cancel_of_another_order(evidence: Evidence) -> Iterator[str]:
-    """Each DELETE names an order that we announced to cancel before."""
+    """Each DELETE names an order that we announced to cancel before; the watchdog's, an order that enters."""
+    approved = evidence.account.approved
     announced: dict[str, int] = {}
     for record in evidence.executed:
         if isinstance(record, OrderEvent) and record.kind is OrderEventKind.CANCEL_REQUESTED:
@@ -82,7 +84,11 @@ def no_cancel_of_another_order(evidence: Evidence) -> Iterator[str]:
         if order is None:
             continue
         client_order_id = order["client_order_id"]
-        if announced.get(client_order_id, 2**63) > line["host_ns"]:
+        if str(line.get("client", "")).startswith(WATCHDOG):
+            decision = approved.get(client_order_id)
+            if decision is None or decision.is_reduction:
+                yield f"client_order_id {client_order_id}: canceled by the watchdog, though it enters nothing"
+        elif announced.get(client_order_id, 2**63) > line["host_ns"]:
             yield f"client_order_id {client_order_id}: canceled, though nobody asked for it"
 
 

@@ -1,10 +1,11 @@
-"""Who sends: the tokens of the execution-engines in the venue's ledger."""
+"""Who sends, by the User-Agent in the venue's ledger: the execution-engines with their tokens, the watchdog."""
 
 from collections.abc import Iterator
 
 from holdfast.invariants.evidence import Evidence
 
 CLIENT = "holdfast-execution-engine/"
+WATCHDOG = "holdfast-watchdog/"
 
 
 def one_sender_at_a_time(evidence: Evidence) -> Iterator[str]:

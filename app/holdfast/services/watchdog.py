@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from holdfast import clock, metrics
+from holdfast import __version__, clock, metrics
 from holdfast._native import JournalError, JournalReader, PositionSnapshot, Side
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.access import trading_origin, watchdog_credentials
@@ -23,6 +23,8 @@ from holdfast.venues.alpaca.connection import Connection, tls_context
 from holdfast.venues.alpaca.orders import VenueOrder
 from holdfast.venues.alpaca.trading import Refusal, TradingGateway, canceled
 
+# Who asks, in the venue's records: they tell its cancels from execution-engine's.
+CLIENT = f"holdfast-watchdog/{__version__}"
 CHECK_INTERVAL_S = 0.1
 METRICS_INTERVAL_S = 1.0
 METRICS_TIMEOUT_S = 1.0
@@ -215,7 +217,7 @@ class Watchdog:
 async def run(frame: Frame) -> None:
     """Run the service until the frame asks it to stop. Raises: ConfigError without credentials of its own."""
     settings = frame.settings
-    origin = trading_origin(settings, keys=watchdog_credentials(settings))
+    origin = trading_origin(settings, keys=watchdog_credentials(settings), client=CLIENT)
     async with Connection(origin, tls_context(settings.venue.ca_file), lines=2) as connection:
         gateway = TradingGateway(entries=connection, cancels=connection, queries=connection, pace=Patience())
         watchdog = Watchdog(Sight(settings), gateway)
