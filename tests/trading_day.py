@@ -93,12 +93,8 @@ class Day:
         number = next(self._numbers)
         intent_seq = self.wish(side, symbol)
         client_order_id = f"hf-{self.writers['orders'].epoch:x}-{self.writers['orders'].next_seq:x}"
-        common: dict[str, Any] = {
-            "strategy": "steady",
-            "symbol": symbol,
-            "side": side,
-            "client_order_id": client_order_id,
-        }
+        common: dict[str, Any] = {"strategy": "steady", "symbol": symbol, "side": side}
+        common["client_order_id"] = client_order_id
         kinds: dict[str, Any] = {
             "order_type": native.OrderType.LIMIT,
             "time_in_force": native.TimeInForce.DAY,
@@ -146,10 +142,9 @@ class Day:
             ),
             origin_ns=self.ts_ns - 50_000,
         )
-        filled: dict[str, Any] = {"filled_quantity_e9": quantity_e9, "average_price_e9": price_e9}
-        filled["ts_event_ns"] = self.ts_ns
-        updated = native.OrderEventKind.UPDATED
-        self.write("executions", native.OrderEvent(kind=updated, status=native.OrderStatus.FILLED, **event, **filled))
+        event |= {"filled_quantity_e9": quantity_e9, "average_price_e9": price_e9, "ts_event_ns": self.ts_ns}
+        kind, status = native.OrderEventKind.UPDATED, native.OrderStatus.FILLED
+        self.write("executions", native.OrderEvent(kind=kind, status=status, **event))
         return client_order_id
 
     def close(self) -> None:
