@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from holdfast.errors import OperatingError
+from holdfast.errors import OperatingError, RetryLater
 
 LOCK_KEY = 0x686F6C64  # "hold"
 _FILE_NAME = re.compile(r"(\d{4})_([a-z_]+)\.sql")
@@ -56,19 +56,41 @@ def migrate(connection: psycopg.Connection, migrations: tuple[Migration, ...] | 
     """Apply what is missing and return how many were applied.
 
     A database of a newer release is left alone: migrations only add, so this release still works on it.
-    Raises: OperatingError when an applied migration differs from its file; psycopg.Error from the server.
+    Raises: OperatingError when an applied migration differs from its file; RetryLater when one is missing and this role
+        may not apply it; psycopg.Error from the server.
     """
     migrations = known_migrations() if migrations is None else migrations
     assert connection.autocommit, "each migration is a transaction of its own"
     connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
     try:
-        connection.execute(_SCHEMA_MIGRATIONS)
-        rows = connection.execute("SELECT version, name, checksum FROM schema_migrations").fetchall()
-        applied = {version: (name, checksum) for version, name, checksum in rows}
+        # Asked first: IF NOT EXISTS wants the right to create tables even if there is nothing to create.
+        if not _has_begun(connection):
+            connection.execute(_SCHEMA_MIGRATIONS)
+        applied = _applied(connection)
         return sum(_apply(connection, migration, applied.get(migration.version)) for migration in migrations)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RetryLater(
+            f"a migration is missing and this role may not apply it ({error.diag.message_primary}): "
+            "run holdfast migrate as the owner of the tables"
+        ) from None
     finally:
         if not connection.broken:
             connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
+
+
+def pending(connection: psycopg.Connection) -> tuple[Migration, ...]:
+    """Return the migrations of this release that the database does not have."""
+    applied = _applied(connection) if _has_begun(connection) else {}
+    return tuple(migration for migration in known_migrations() if migration.version not in applied)
+
+
+def _has_begun(connection: psycopg.Connection) -> bool:
+    return connection.execute("SELECT to_regclass('schema_migrations')").fetchone() != (None,)
+
+
+def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
+    rows = connection.execute("SELECT version, name, checksum FROM schema_migrations").fetchall()
+    return {version: (name, checksum) for version, name, checksum in rows}
 
 
 def _apply(connection: psycopg.Connection, migration: Migration, applied: tuple[str, str] | None) -> int:
