@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -33,16 +33,16 @@ class Lease:
         is_said = now_ns - self.said_ns <= SAID_S_MAX * NS_PER_S
         return self.state == "held" and is_said and (self.until_ns == 0 or now_ns < self.until_ns)
 
-    def write(self, settings: Settings) -> bool:
-        """Replace what was said before; return whether it differs. A full disk keeps the old word, soon stale."""
-        before = self.read(settings)
-        file = _file(settings)
+    def write(self, settings: Settings) -> None:
+        """Replace what was said before. A full disk keeps the old word, soon stale."""
+        file = str(_file(settings))
+        said = {name: getattr(self, name) for name in self.__slots__} | {"said_ns": clock.now_ns()}
         with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            whole = file.with_suffix(".new")
-            whole.write_text(json.dumps(asdict(self) | {"said_ns": clock.now_ns()}))
-            os.replace(whole, file)  # noqa: PTH105 - atomic by its documentation
-        return before is None or (before.state, before.detail) != (self.state, self.detail)
+            if not os.path.exists(file):  # noqa: PTH110 - every second
+                _file(settings).parent.mkdir(parents=True, exist_ok=True)
+            with open(f"{file}.new", "wb", buffering=0) as whole:  # noqa: PTH123
+                whole.write(json.dumps(said).encode())
+            os.replace(f"{file}.new", file)  # noqa: PTH105 - atomic by its documentation
 
     @classmethod
     def read(cls, settings: Settings) -> Self | None:

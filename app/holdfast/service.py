@@ -93,6 +93,11 @@ class Host:
             return None
         return claimed
 
+    def keep_what_start_made(self) -> None:
+        """Exempt all objects from collections: one in the middle of an order must not walk them again."""
+        gc.collect()
+        gc.freeze()
+
     async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:  # noqa: ARG002
         """Run a loop until it is stopped; `inputs` names the journals it waits for."""
         await asyncio.to_thread(loop.run)
@@ -138,9 +143,7 @@ class Frame:
 
     def ready(self) -> None:
         """Say that the service works, and move to its cores; systemd and the demo wait for it."""
-        # What start-up made stays: a collection in the middle of an order must not walk it again.
-        gc.collect()
-        gc.freeze()
+        self.host.keep_what_start_made()
         _pin(self.settings.services.of(self.name).cpus)
         SERVICE_UP.labels(service=self.name).set(1)
         RELEASE.labels(build_hash=f"{build_hash():x}", config_hash=f"{self.settings.config_hash:x}").set(1)

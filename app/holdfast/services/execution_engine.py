@@ -7,7 +7,7 @@ interruption of the order stream and all the time in between it is compared with
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -186,6 +186,7 @@ class Engine:
                 self.due.consumed_s = now_s + CONSUMED_INTERVAL_S
                 self._write_consumed()
                 self._show()
+            self._wake.set()
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     def _stale_after_s(self) -> float:
@@ -278,11 +279,9 @@ class Engine:
             self.ledger.write(Consumed(orders_seq=consumed))
 
     async def _reconcile(self) -> None:
-        """Compare with the venue when the stream (re)starts and at the configured intervals."""
+        """Compare with the venue when the stream (re)starts and, woken by each beat, at the configured intervals."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_INTERVAL_S):
-                    await self._wake.wait()
+            await self._wake.wait()
             self._wake.clear()
             try:
                 await self._reconcile_due(clock.monotonic_s())
@@ -429,10 +428,14 @@ def _last_trading_state(orders: JournalReader, *, before_seq: int) -> TradingSta
 
 async def _acquire(fence: Fence, frame: Frame, ledger: Ledger) -> bool:
     """Wait for the right to send; False when asked to stop before it came."""
+    said = ""
 
     def on_waiting(detail: str) -> None:
+        nonlocal said
         ledger.writer.heartbeat(clock.now_ns())
-        if fence.lease(detail).write(frame.settings):
+        fence.lease(detail).write(frame.settings)
+        if detail != said:
+            said = detail
             log.info("standing_by", detail=detail)
             frame.stand_by(detail)
 

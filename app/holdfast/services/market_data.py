@@ -40,6 +40,7 @@ from holdfast.venues.alpaca.gaps import GapLedger, Loss, Staleness
 from holdfast.venues.alpaca.repair import GapRepair, RepairJob
 
 BEAT_INTERVAL_S = 0.1
+PUBLISH_INTERVAL_S = 0.5
 LOG_INTERVAL_S = 60.0
 TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
@@ -126,6 +127,8 @@ class Stream:
         self._writer = writer
         self._repair = repair
         self._ledger = GapLedger()
+        self._publish_s = 0.0
+        self._reader: JournalReader | None = None
         self._throttle = LogThrottle()
         self._repair_wanted = asyncio.Event()
         self._staleness = Staleness(
@@ -177,10 +180,10 @@ class Stream:
 
     def on_watched(self, record_count: int) -> None:
         """End the gaps that the events of this frame end."""
-        first_seq = self._writer.next_seq - record_count
-        with JournalReader(str(journal_directory(self._settings, "market_data")), from_seq=first_seq) as reader:
-            records = reader.read(record_count)
-        for record in records:
+        if self._reader is None:
+            self._reader = JournalReader(str(journal_directory(self._settings, "market_data")), from_seq=0)
+        self._reader.seek(self._writer.next_seq - record_count)
+        for record in self._reader.read(record_count):
             assert isinstance(record, EVENTS), record
             channel = CHANNEL_OF.get(type(record), Channel.STATUSES)
             ended = self._ledger.bound(ts_event_ns=record.ts_event_ns, seq=record.seq, channel=channel)
@@ -199,7 +202,9 @@ class Stream:
             if is_open and self._staleness.is_mute(now_s):
                 log.warning("feed_went_mute", stream=self.name)
                 self.feed.disconnect()
-        self._publish(now_s)
+        if now_s >= self._publish_s:
+            self._publish_s = now_s + PUBLISH_INTERVAL_S
+            self._publish(now_s)
 
     async def repair_gaps(self) -> None:
         """Fill every gap that has both ends, oldest first; a gap stays open until it is filled."""

@@ -6,9 +6,9 @@ Nothing sleeps and nothing is read from a socket: timers are due when the world'
 import asyncio
 import contextvars
 import heapq
-import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.simulation.crashes import Killed
@@ -24,13 +24,13 @@ NEVER_NS = 2**62
 
 def _steady_ns(when_s: float) -> int:
     """Return a time of a timer in whole nanoseconds, not before it."""
-    return math.ceil(when_s * NANOSECONDS)
+    return ceil(when_s * NANOSECONDS)
 
 
 class Job:
-    """A callback that is to run, at once or at a time."""
+    """A callback that is to run, at once or at a time; in a context of its own only if it was given one."""
 
-    __slots__ = ("_arguments", "_callback", "_context", "_when_s", "is_cancelled")
+    __slots__ = ("_when_s", "arguments", "callback", "context", "is_cancelled")
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Job:
         context: contextvars.Context | None,
         when_s: float = 0.0,
     ) -> None:
-        self._callback = callback
-        self._arguments = arguments
-        self._context = context or contextvars.copy_context()
+        self.callback = callback
+        self.arguments = arguments
+        self.context = context
         self._when_s = when_s
         self.is_cancelled = False
 
@@ -56,10 +56,6 @@ class Job:
     def when(self) -> float:
         """Asyncio's method."""
         return self._when_s
-
-    def run(self) -> None:
-        """Call it."""
-        self._context.run(self._callback, *self._arguments)
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -81,25 +77,27 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def turn(self) -> None:
         """Run what is ready now, as asyncio's loop does in one iteration."""
-        end_s = self._read_s() + RESOLUTION_S
         timers, ready = self._timers, self._ready
-        while timers and timers[0][0] <= end_s:
-            ready.append(heapq.heappop(timers)[2])
+        if timers:
+            end_s = self._read_s() + RESOLUTION_S
+            while timers and timers[0][0] <= end_s:
+                ready.append(heapq.heappop(timers)[2])
         asyncio._set_running_loop(self)  # noqa: SLF001 - what makes a loop the running one
-        try:
-            for _ in range(len(ready)):
-                if self.is_dead:
-                    break
-                job = ready.popleft()
-                if not job.is_cancelled:
-                    try:
-                        job.run()
-                    except Killed:
-                        break
-                    except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
-                        self.failures.append(f"{type(error).__name__}: {error}")
-        finally:
-            asyncio._set_running_loop(None)  # noqa: SLF001
+        for _ in range(len(ready)):
+            if self.is_dead:
+                break
+            job = ready.popleft()
+            if job.is_cancelled:
+                continue
+            try:
+                if job.context is None:
+                    job.callback(*job.arguments)
+                else:
+                    job.context.run(job.callback, *job.arguments)
+            except Killed:
+                break
+            except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
+                self.failures.append(f"{type(error).__name__}: {error}")
         while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         self.due_ns = 0 if ready else _steady_ns(timers[0][0]) if timers else NEVER_NS

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import random
 import shutil
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -19,9 +20,10 @@ from typing import Any
 import aiofastnet
 import structlog
 from picows import WSListener, WSTransport, ws_connect
+from prometheus_client.metrics import MetricWrapperBase
 
 from holdfast import clock, crash_points, journals, metrics, replay
-from holdfast._native import JournalWriter
+from holdfast._native import JournalReader, JournalWriter
 from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check
 from holdfast.journals import WRITERS, open_reader
 from holdfast.replay import replay_decisions, replay_signals
@@ -33,9 +35,11 @@ from holdfast.simulation.loop import SimulatedLoop
 from holdfast.simulation.plan import Plan
 from holdfast.simulation.system import System, settings_of, write_limits
 from holdfast.simulation.world import STEADY_START_NS, World
+from holdfast.strategies import load
 from holdfast.venues.alpaca import feed
+from holdfast.venues.simulated import venue
 from holdfast.venues.simulated.ledger import Ledger
-from holdfast.venues.simulated.tls import ensure_certificate
+from holdfast.venues.simulated.tls import ensure_certificate, server_context
 
 NANOSECONDS = 1_000_000_000
 SETTLE_S = 60
@@ -43,6 +47,12 @@ REPLAY_EVERY = 10
 AFTER_HEALING_S = 2
 QUIET_S = 2
 RAW_BYTES = 1 << 20
+# So small that journals go over to the next segment, and quick to create.
+SEGMENT_BYTES = 128 << 10
+# What a process reads from files that no run changes is read once; TLS is left out and only its contexts are made.
+_strategy_class = cache(load._from_path)  # noqa: SLF001 - the file is not reloaded, as its class holds no state
+_client_context = cache(ssl.create_default_context)
+_server_context = cache(server_context)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,9 +100,10 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         return await loop.network.connect(loop, factory, port)
 
     def writer(*arguments: Any, **options: Any) -> JournalWriter:  # noqa: ANN401 - passed on
-        made = JournalWriter(*arguments, **options)
+        made = JournalWriter(*arguments, **options | {"segment_bytes": SEGMENT_BYTES})
         if world.current is not None:
             world.current.writers.append(made)
+            world.current.outputs.append(JournalReader(arguments[0], from_seq=0, wait_s=0))
         return made
 
     async def without_pings(*arguments: Any, **options: Any) -> tuple[WSTransport, WSListener]:  # noqa: ANN401 - passed on
@@ -109,6 +120,9 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         (journals, "JournalWriter", writer),
         (risk_manager, "load_risk_limits", limits),
         (replay, "load_risk_limits", limits),
+        (load, "_from_path", _strategy_class),
+        (ssl, "create_default_context", _client_context),
+        (venue, "server_context", _server_context),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     clock.install(wall_ns=world.wall_ns, steady_ns=world.steady_ns)
@@ -186,7 +200,7 @@ def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({
         replays=replays,
         ending=Ending(is_healed=True),
         ledger=Ledger.read(system.ledger_file),
-        journals=StoredJournals(system.settings),
+        journals={name: tuple(records) for name, records in StoredJournals(system.settings).items()},
         limits=_limits(system.settings.config_dir, system.settings.environment).limits,
         closures=tuple(system.closures),
         external_order_ids=frozenset(system.external_order_ids),
@@ -234,11 +248,13 @@ class _Unmeasured:
 
 
 def _leave_unmeasured() -> None:
-    """Let metrics with labels cost nothing: the services publish them ten times a simulated second."""
+    """Let metrics cost nothing: the services publish them again and again, and nobody scrapes."""
     nothing = _Unmeasured()
     for metric in vars(metrics).values():
-        if getattr(metric, "_labelnames", ()):
-            metric.labels = lambda *_values, **_names: nothing
+        if isinstance(metric, MetricWrapperBase):
+            for name in ("inc", "set", "observe"):
+                setattr(metric, name, getattr(nothing, name))
+            setattr(metric, "labels", lambda *_values, **_names: nothing)  # noqa: B010 - another type, on purpose
 
 
 def be_quiet() -> None:

@@ -22,7 +22,7 @@ NANOSECONDS = 1_000_000_000
 STEADY_START_NS = 1_000 * NANOSECONDS
 TURN_NS_MIN, TURN_NS_MAX = 1_000, 20_000
 WAKE_S_MIN, WAKE_S_MAX = 3e-6, 60e-6
-IDLE_S_MIN, IDLE_S_MAX = 0.02, 0.1
+IDLE_S_MIN, IDLE_S_MAX = 0.05, 0.1
 
 
 class Readable(Protocol):
@@ -70,6 +70,18 @@ class Process:
     frame: Frame | None = None
     writers: list[JournalWriter] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    outputs: list[JournalReader] = field(default_factory=list)
+    _written: int = 0
+
+    def has_written(self) -> bool:
+        """Say whether a journal of this process has grown since this was asked last."""
+        written = 0
+        for reader in self.outputs:
+            written += reader.last_seq
+        if written == self._written:
+            return False
+        self._written = written
+        return True
 
     def let_go(self) -> None:
         """Let go of the journals, as the operating system does for a process that ended."""
@@ -86,7 +98,7 @@ class World:
     def __init__(self, seed: int, start_ns: int) -> None:
         self.seed = seed
         self.now_ns = start_ns
-        self._start_ns = start_ns
+        self._to_wall_ns = start_ns - STEADY_START_NS
         self.wall_step_ns = 0
         self.draw = self.stream("turns")
         self.network = Network(self.stream("network"))
@@ -95,6 +107,7 @@ class World:
         self.current: Process | None = None
         self.turns = 0
         self._waits: list[Wait] = []
+        self._has_news = False
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._event_count = 0
 
@@ -108,11 +121,11 @@ class World:
 
     def steady_ns(self) -> int:
         """Return the host's steady clock."""
-        return self.now_ns - self._start_ns + STEADY_START_NS
+        return self.now_ns - self._to_wall_ns
 
     def steady_s(self) -> float:
         """Return the same in seconds."""
-        return (self.now_ns - self._start_ns + STEADY_START_NS) / NANOSECONDS
+        return (self.now_ns - self._to_wall_ns) / NANOSECONDS
 
     def spawn(self, name: str, work: Callable[[Process], Awaitable[None]]) -> Process:
         """Start a process that does one thing until it ends or is killed."""
@@ -135,6 +148,8 @@ class World:
         self._waits = [wait for wait in self._waits if wait.loop is not process.loop]
         self.network.drop_all(process.loop)
         process.let_go()
+        # A native loop may have written to the end.
+        self._has_news = True
 
     def at(self, time_ns: int, action: Callable[[], None]) -> None:
         """Let something happen at a time."""
@@ -147,45 +162,49 @@ class World:
 
     def run(self, until_ns: int, is_done: Callable[[], bool] | None = None, *, every_ns: int = NANOSECONDS) -> bool:
         """Let time pass until a moment, or until a condition holds that is looked at now and then."""
-        look_ns = self.now_ns
-        while self.now_ns < until_ns:
-            if is_done is not None and self.now_ns >= look_ns:
-                look_ns = self.now_ns + every_ns
-                if is_done():
-                    return True
-            next_ns = self._turn_one()
-            if next_ns is not None:
-                self.now_ns = max(self.now_ns, min(next_ns, until_ns))
+        look_ns = self.now_ns if is_done is not None else NEVER_NS
+        try:
+            while self.now_ns < until_ns:
+                if is_done is not None and self.now_ns >= look_ns:
+                    look_ns = self.now_ns + every_ns
+                    if is_done():
+                        return True
+                self._run_until(min(until_ns, look_ns))
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001 - a turn leaves its loop the running one
         return is_done is not None and is_done()
 
-    def _turn_one(self) -> int | None:
-        """Let one process run one turn; with nothing to run, return when there will be."""
-        while self._events and self._events[0][0] <= self.now_ns:
-            heapq.heappop(self._events)[2]()
-        now_ns = self.now_ns
-        next_ns = self._events[0][0] if self._events else NEVER_NS
-        to_wall_ns = self._start_ns - STEADY_START_NS
-        able = []
-        for process in self.processes:
-            due_ns = process.loop.due_ns + to_wall_ns
-            due_ns = max(due_ns, process.frozen_until_ns)
-            if due_ns <= now_ns:
-                able.append(process)
-            elif due_ns < next_ns:
-                next_ns = due_ns
-        if not able:
-            return next_ns
-        process = able[0] if len(able) == 1 else able[self.draw.randrange(len(able))]
+    def _run_until(self, until_ns: int) -> None:
+        """Let processes take turns, and time jump to where there is something to do."""
+        events = self._events
+        while self.now_ns < until_ns:
+            while events and events[0][0] <= self.now_ns:
+                heapq.heappop(events)[2]()
+            now_ns = self.now_ns
+            steady_ns = now_ns - self._to_wall_ns
+            able = [
+                process
+                for process in self.processes
+                if process.loop.due_ns <= steady_ns and process.frozen_until_ns <= now_ns
+            ]
+            if able:
+                self._turn(able[0] if len(able) == 1 else able[self.draw.randrange(len(able))])
+                continue
+            dues_ns = [max(each.loop.due_ns + self._to_wall_ns, each.frozen_until_ns) for each in self.processes]
+            next_ns = min(dues_ns, default=NEVER_NS)
+            self.now_ns = min(next_ns, until_ns, events[0][0]) if events else min(next_ns, until_ns)
+
+    def _turn(self, process: Process) -> None:
         self.current = process
         process.loop.turn()
         self.current = None
         self.turns += 1
         self.now_ns += TURN_NS_MIN + int(self.draw.random() * (TURN_NS_MAX - TURN_NS_MIN))
-        if process.frame is not None:
+        if process.frame is not None and (self._has_news or process.has_written()):
             self._wake()
-        return None
 
     def _wake(self) -> None:
+        self._has_news = False
         over = [wait for wait in self._waits if wait.is_over()]
         for wait in over:
             self._waits.remove(wait)
@@ -248,6 +267,9 @@ class SimulatedHost(Host):
     def claim(self, name: str) -> SimulatedEdge:  # noqa: ARG002 - each is alone
         """Give any name: a simulated account has one execution-engine, and the lock of its journal proves it."""
         return SimulatedEdge()
+
+    def keep_what_start_made(self) -> None:
+        """Do nothing: what a simulated process made goes with its run."""
 
     async def run_loop(self, loop: Loop, settings: Settings, inputs: Sequence[str]) -> None:
         """Turn a loop when its inputs grow and now and then, until the service is asked to stop."""

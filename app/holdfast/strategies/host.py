@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -177,11 +179,8 @@ class StrategyHost:
 
     def _cross_session(self, ts_event_ns: int) -> None:
         """Move to the session that `ts_event_ns` is in or before, and tell the strategies."""
-        while self._session_index + 1 < len(self._sessions):
-            following = self._sessions[self._session_index + 1]
-            if ts_event_ns < following[0]:
-                break
-            self._session_index += 1
+        following_index = bisect.bisect_right(self._sessions, ts_event_ns, key=itemgetter(0))
+        self._session_index = max(self._session_index, following_index - 1)
         is_open = self._session_index >= 0 and ts_event_ns < self._sessions[self._session_index][1]
         following_index = self._session_index + 1
         if is_open:
