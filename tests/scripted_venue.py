@@ -74,7 +74,7 @@ class ScriptedVenue:
             exit_side = {"buy": "sell", "sell": "buy"}[str(order["side"])]
             leg = {"symbol": order["symbol"], "qty": order["qty"], "side": exit_side, "time_in_force": "gtc"}
             order["legs"] = [
-                self.add_order(leg | {"type": "limit", "limit_price": wanted["take_profit"]["limit_price"]}),  # type: ignore[index]
+                self.add_order(leg | {"type": "limit", "status": "held"} | wanted["take_profit"]),  # type: ignore[operator]
                 self.add_order(leg | {"type": "stop", "status": "held"} | wanted["stop_loss"]),  # type: ignore[operator]
             ]
         return order

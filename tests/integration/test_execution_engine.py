@@ -14,6 +14,7 @@ from holdfast._native import (
     JournalWriter,
     OrderClass,
     OrderType,
+    Reason,
     Side,
     TradingStateCode,
 )
@@ -104,6 +105,28 @@ async def test_the_legs_of_a_bracket_belong_to_its_strategy(desk: Desk, scripted
     for leg in legs:
         event = desk.events(leg)[0]
         assert (event.strategy, event.parent_order_id, event.is_external) == ("test", order["id"], 0)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_reduction_passes_beside_the_held_legs_of_an_unfilled_entry_and_not_beside_those_of_a_filled_one(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    def at_venue(client_order_id: str) -> dict[str, object]:
+        return scripted_venue.by_client_id(client_order_id)[0]
+
+    held = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(held))
+    await scripted_venue.fill(at_venue(held), 10, "99")
+    bracket = desk.decide(order_class=OrderClass.BRACKET, take_profit_price_e9=110 * E9, stop_loss_price_e9=90 * E9)
+    await desk.until(lambda: "accepted" in desk.kinds(bracket) and desk.status(held) == "filled")
+    sold = desk.decide(side=Side.SELL, is_reduction=1)
+    await desk.until(lambda: "accepted" in desk.kinds(sold))
+    await scripted_venue.fill(at_venue(sold), 10, "99")
+    await scripted_venue.fill(at_venue(bracket), 10, "99")
+    await desk.until(lambda: desk.status(bracket) == "filled")
+    flip = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=E9)
+    await desk.until(lambda: desk.status(flip) == "withheld")
+    assert desk.events(flip)[-1].rule is Reason.FLIP_THROUGH_ZERO
 
 
 @pytest.mark.parametrize("fault", ["drop", "504", "hidden"])

@@ -279,12 +279,13 @@ class Ledger:
     def open_quantity_e9(self, symbol: str, side: Side) -> int:
         """Return what may still fill on one side of a symbol, or filled without our having its fills yet.
 
-        Of one order's legs only the largest counts, since the fill of one ends the other.
+        Of one order's legs only the largest counts, since the fill of one ends the other; a leg that the venue holds
+        until its entry fills reserves nothing.
         """
         total_e9 = 0
         legs_e9: dict[str, int] = {}
         for order in self.orders.open_orders():
-            if order.symbol != symbol or order.side is not side:
+            if order.symbol != symbol or order.side is not side or self._waits_for_entry(order):
                 continue
             if order.parent_order_id:
                 legs_e9[order.parent_order_id] = max(legs_e9.get(order.parent_order_id, 0), order.open_quantity_e9)
@@ -295,6 +296,12 @@ class Ledger:
             if filled is not None and filled.symbol == symbol and filled.side is side:
                 total_e9 += missing_e9
         return total_e9 + sum(legs_e9.values())
+
+    def _waits_for_entry(self, order: Order) -> bool:
+        if order.status is not OrderStatus.HELD or not order.parent_order_id:
+            return False
+        entry = self.orders.get(self.client_order_id(order.parent_order_id))
+        return entry is not None and entry.is_open
 
     def _position_after(self, fill: VenueFill) -> int:
         if fill.position_quantity_e9 is not None:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from holdfast import clock
-from holdfast._native import OrderEventKind, OrderStatus
+from holdfast._native import OrderEventKind, OrderStatus, Reason
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.ledger import Ledger
 from holdfast.logs import get_logger
@@ -76,5 +76,6 @@ def record_absence(ledger: Ledger, client_order_id: str, answers: int) -> None:
     order = ledger.orders.get(client_order_id)
     assert order is not None, client_order_id
     detail = f"the venue does not know it: {answers} answers in {ABSENT_S_MIN:g} s"
-    ledger.order_event(order, OrderEventKind.RESOLVED, OrderStatus.REJECTED, detail=detail)
+    # The rule tells it from a rejection: the venue judged nothing, so it counts in no rule on rejections.
+    ledger.order_event(order, OrderEventKind.RESOLVED, OrderStatus.REJECTED, rule=Reason.ORDER_UNKNOWN, detail=detail)
     log.info("order_resolved", client_order_id=client_order_id, status="absent")

@@ -351,7 +351,9 @@ impl Gate {
         self.ensure_reserved(applied.index);
         let order = self.orders.at(applied.index);
         let is_rejection = order.status() == OrderStatus::REJECTED;
-        let is_answer = order.is_approved && (is_rejection || order.is_at_venue());
+        // An order that the venue proved not to have was never judged by it.
+        let is_absent = event.rule == Reason::ORDER_UNKNOWN && event.status == OrderStatus::REJECTED;
+        let is_answer = order.is_approved && !is_absent && (is_rejection || order.is_at_venue());
         if is_answer && !core::mem::replace(&mut self.reserved[applied.index].is_answered, true) {
             self.counters.rejects.count(is_rejection, ts_ns, &self.limits);
         }

@@ -98,6 +98,27 @@ fn rejections_in_a_row_trip_and_one_order_taken_begins_anew() {
 }
 
 #[test]
+fn an_order_that_the_venue_proved_not_to_have_is_no_rejection() {
+    let mut gate = gate(RiskLimits {
+        rejects_in_a_row_max: 2,
+        reject_sample_min: 100,
+        ..limits()
+    });
+    for quantity in 1..=5 {
+        let absent = OrderEvent {
+            rule: Reason::ORDER_UNKNOWN,
+            ..event(&approve(&mut gate, &buy(quantity, 95)), OrderStatus::REJECTED)
+        };
+        gate.apply_execution(any(&absent), NOW_NS);
+    }
+    passes(&gate, &buy(6, 95));
+    answered(&mut gate, 6, true, NOW_NS);
+    passes(&gate, &buy(7, 95));
+    answered(&mut gate, 7, true, NOW_NS);
+    denies(&gate, &buy(8, 95), Reason::REJECTS_IN_A_ROW, 2 * E9, 3 * E9);
+}
+
+#[test]
 fn thirty_percent_rejected_within_a_minute_pass_and_more_do_not() {
     let limits = RiskLimits {
         reject_rate_max_e9: 3 * E9 / 10,
