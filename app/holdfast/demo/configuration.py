@@ -1,8 +1,11 @@
 """The configuration of a demo host: written like an operator's, read by the ordinary loader."""
 
+import contextlib
 import json
+import random
 import re
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,10 @@ from holdfast.settings.schema import SERVICES
 
 SYMBOLS = ("AAPL", "AMD", "BAC", "IBM", "MSFT", "BTC/USD")
 TRADING_CORES_MIN = 2
+# Below those that the kernel gives to outgoing connections.
+PORTS = range(10_000, 32_000)
+_dice = random.SystemRandom()
+_given: deque[int] = deque(maxlen=1000)
 BRISK = {"entry_imbalance": 0.4, "hold_s": 1.5, "pause_s": 2.0}
 # The examples trade all the time and pay the spread at each round trip: what stops such a strategy would end the demo.
 DEMO_LIMITS = {
@@ -58,11 +65,14 @@ def session_symbols(session: Path | None) -> tuple[str, ...]:
 
 
 def free_port() -> int:
-    """Return a TCP port that is free on loopback now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a TCP port that is free on loopback now, and that no outgoing connection will take meanwhile."""
+    while True:
+        port = _dice.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.append(port)
+                return port
 
 
 def write_configuration(
