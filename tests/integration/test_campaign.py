@@ -74,3 +74,36 @@ def test_an_interrupted_campaign_leaves_no_process_behind(tmp_path: Path) -> Non
     assert process.returncode == 130, errors[-2000:]
     assert errors.endswith("interrupted: nothing was judged\n")
     assert processes_of(tmp_path) == []
+
+
+def test_what_the_template_forks_is_our_child_with_its_own_arguments_environment_and_output(tmp_path: Path) -> None:
+    script = tmp_path / "campaign.py"
+    script.write_text(
+        """
+import json, os, sys
+from pathlib import Path
+from holdfast.campaign.template import Template
+from holdfast.demo.supervisor import become_subreaper
+
+become_subreaper()
+template = Template()
+ended = []
+for name, arguments in (("good", ["--version"]), ("bad", ["run", "nobody"])):
+    with Path(name).open("wb") as log_file:
+        child = template.spawn(arguments, {"HOLDFAST_CONFIG": str(Path.cwd())}, log_file)
+    ended.append(child.wait())
+with Path("venue").open("wb") as log_file:
+    child = template.spawn(["venue", "--port", "0"], {}, log_file)
+is_ours = f"PPid:\\t{os.getpid()}" in Path(f"/proc/{child.pid}/status").read_text()
+assert child.poll() is None
+child.kill()
+print(json.dumps({"ended": ended, "is_ours": is_ours, "killed": child.wait()}))
+template.close()
+"""
+    )
+    answer = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=120, cwd=tmp_path
+    )
+    assert json.loads(answer.stdout) == {"ended": [0, 78], "is_ours": True, "killed": -9}
+    assert (tmp_path / "good").read_text().startswith("holdfast ")
+    assert "SERVICE" in (tmp_path / "bad").read_text()

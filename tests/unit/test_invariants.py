@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast import _native as native
-from holdfast.invariants import CHECKERS, Ending, Evidence, StoredJournals, check
+from holdfast.invariants import CHECKERS, Closure, Ending, Evidence, StoredJournals, check
 from holdfast.venues.simulated.ledger import Ledger
 from trading_day import Day, make_settings
 
@@ -113,3 +113,23 @@ def test_a_cancel_is_announced_or_the_watchdogs_of_an_entry(
 def test_every_checker_has_a_name_of_its_own_and_a_number_of_the_contract() -> None:
     assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
     assert all(1 <= checker.invariant <= 20 for checker in CHECKERS)
+
+
+@pytest.mark.parametrize(("is_reset_before", "is_found"), [(False, True), (True, False)])
+def test_an_entry_under_the_kill_latch_is_seen(*, day: Day, is_reset_before: bool, is_found: bool) -> None:
+    words = {"operator": "ann", "reason": "drill"}
+    day.write("control", native.Trip(ts_event_ns=day.ts_ns - 2_000_000_000, **words))
+    if is_reset_before:
+        day.write("control", native.Reset(ts_event_ns=day.ts_ns - 1_000_000_000, **words))
+    day.order(native.Side.BUY, 100_000_000_000)
+    assert ("no_entry_while_closed" in names(evidence_of(day))) == is_found
+
+
+def test_an_entry_while_a_needed_service_was_frozen_is_seen(day: Day) -> None:
+    closure = Closure(day.ts_ns, day.ts_ns + 1_000_000_000, "risk-manager was silent for a second")
+    evidence = Evidence(ledger=Ledger([]), journals=StoredJournals(day.settings), closures=(closure,))
+    assert "no_entry_while_closed" not in names(evidence)
+    day.order(native.Side.BUY, 100_000_000_000)
+    assert "no_entry_while_closed" in names(
+        Evidence(ledger=Ledger([]), journals=StoredJournals(day.settings), closures=(closure,))
+    )

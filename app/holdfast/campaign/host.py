@@ -6,17 +6,20 @@ import math
 import os
 import signal
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from holdfast import crash_points
+from holdfast import clock, crash_points
 from holdfast.campaign import strategy
 from holdfast.campaign.plan import Plan
+from holdfast.campaign.template import Template
 from holdfast.demo.configuration import DemoOptions, VenueAddress, free_port, write_configuration
 from holdfast.demo.host import DemoHost
 from holdfast.demo.rest import eventually
+from holdfast.invariants import Closure
 from holdfast.settings import load_settings
 from holdfast.settings.schema import SERVICES
 from holdfast.store.embedded import EmbeddedPostgres
@@ -28,6 +31,9 @@ SESSION_START = "2026-03-10T13:45:05Z"
 START_TIMEOUT_S = 120.0
 # The relay has no part between a market event and a stored fill.
 STARTED = tuple(name for name in SERVICES if name != "relay")
+# Without their heartbeat no entry leaves.
+NEEDED = ("market-data", "risk-manager")
+SILENCE_NS_MAX = 1_000_000_000
 CREATE = sql.SQL("CREATE DATABASE {}")
 DROP = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 # Loose enough that a wild market trips no breaker: it would stay tripped, rightly, when everything is healed.
@@ -53,18 +59,37 @@ LIMITS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all runs of a campaign use."""
+
+    postgres: EmbeddedPostgres
+    template: Template
+    tls_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A process that was stopped."""
+
+    pid: int
+    since_ns: int
+
+
 class RunHost(DemoHost):
     """Owns the processes of one run; the database server is the campaign's."""
 
-    def __init__(self, state_dir: Path, plan: Plan, *, postgres: EmbeddedPostgres, tls_dir: Path) -> None:
+    def __init__(self, state_dir: Path, plan: Plan, shared: Shared) -> None:
         options = DemoOptions(state_dir=state_dir, duration_s=plan.duration_s, session=None, speed="1", seed=plan.seed)
-        super().__init__(options, postgres=postgres)
+        super().__init__(options, postgres=shared.postgres, launch=shared.template.spawn)
         self.plan = plan
         self.marker = state_dir / "crash_point"
-        self._tls_dir = tls_dir
+        self._tls_dir = shared.tls_dir
         self._database = f"run_{plan.seed}"
-        self.dsn = postgres.dsn(self._database)
+        self.dsn = shared.postgres.dsn(self._database)
         self.is_started = False
+        self.closures: list[Closure] = []
+        self._frozen: dict[str, Frozen] = {}
         self._disturbing: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -114,8 +139,8 @@ class RunHost(DemoHost):
 
     def continue_all(self) -> None:
         """Let every stopped process go on."""
-        for unit in self.supervisor.units.values():
-            _send(unit.pid, signal.SIGCONT)
+        for service in self.supervisor.units:
+            self._continue(service)
 
     def _armed(self) -> dict[str, str]:
         side, _, step = self.plan.point.partition(":")
@@ -144,13 +169,25 @@ class RunHost(DemoHost):
         pid = self.supervisor.units[service].pid
         _send(pid, signal.SIGSTOP if strike.is_stop else signal.SIGKILL)
         if strike.is_stop:
-            await asyncio.sleep(strike.stop_s)
-            _send(pid, signal.SIGCONT)
+            await self._continue_later(service, pid, strike.stop_s)
 
     async def _continue_stopped(self, service: str, stop_s: float) -> None:
         """Let the service go on that its crash point stopped, some time after it."""
         await eventually(self.marker.exists, math.inf)
+        if self.plan.is_stop:
+            await self._continue_later(service, self.supervisor.units[service].pid, stop_s)
+
+    async def _continue_later(self, service: str, pid: int, stop_s: float) -> None:
+        self._frozen[service] = Frozen(pid, clock.now_ns())
         await asyncio.sleep(stop_s)
+        self._continue(service)
+
+    def _continue(self, service: str) -> None:
+        """Let a service go on; while one that entries need was silent for too long, none may have left."""
+        frozen = self._frozen.pop(service, None)
+        if frozen is not None and service in NEEDED and _is_stopped(frozen.pid):
+            closure = Closure(frozen.since_ns + SILENCE_NS_MAX, clock.now_ns(), f"{service} was silent for a second")
+            self.closures.append(closure)
         _send(self.supervisor.units[service].pid, signal.SIGCONT)
 
     def _create_database(self) -> None:
@@ -162,6 +199,13 @@ class RunHost(DemoHost):
     def _execute(self, statement: sql.SQL) -> None:
         with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement.format(sql.Identifier(self._database)))
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def _send(pid: int, number: signal.Signals) -> None:

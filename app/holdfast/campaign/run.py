@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from holdfast import clock, crash_points
-from holdfast.campaign.host import STARTED, RunHost
+from holdfast.campaign.host import STARTED, RunHost, Shared
 from holdfast.campaign.plan import Plan, plan_of
+from holdfast.campaign.template import Template
 from holdfast.demo.rest import count_rows, eventually, orders_at_rest, recorder_caught_up
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
 from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, cancels, check, fills, journals, market
+from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.venues.simulated.ledger import Ledger
 from holdfast.venues.simulated.tls import ensure_certificate
@@ -36,6 +38,7 @@ CONVERGING: tuple[Finder, ...] = (
     market.every_gap_repaired,
 )
 VIOLATIONS_SHOWN_MAX = 100
+CONNECTIONS_PER_RUN_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +107,16 @@ async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int]
     options.state_dir.mkdir(parents=True, exist_ok=True)
     tls_dir = options.state_dir / "tls"
     ensure_certificate(tls_dir, "127.0.0.1")
-    postgres = EmbeddedPostgres(is_durable=False)
-    await asyncio.to_thread(postgres.start)
+    postgres = EmbeddedPostgres(is_durable=False, connections_max=CONNECTIONS_PER_RUN_MAX * options.parallel)
+    shared = Shared(postgres=postgres, template=Template(), tls_dir=tls_dir)
+    await asyncio.to_thread(shared.postgres.start)
     tally = Tally()
     seeds = iter(range(options.seed, options.seed + options.runs))
 
     async def work() -> None:
         for seed in seeds:
             plan = plan_of(seed, duration_s=options.duration_s)
-            result = await _run(plan, options.state_dir / f"seed-{seed}", postgres=postgres, tls_dir=tls_dir)
+            result = await _run(plan, options.state_dir / f"seed-{seed}", shared)
             tally.results.append(result)
             show(result, len(tally.results))
 
@@ -121,16 +125,17 @@ async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int]
             for _ in range(min(options.parallel, options.runs)):
                 tasks.create_task(work())
     finally:
-        await asyncio.to_thread(postgres.remove)
+        await asyncio.to_thread(shared.postgres.remove)
+        shared.template.close()
     return tally.summary()
 
 
-async def _run(plan: Plan, state_dir: Path, *, postgres: EmbeddedPostgres, tls_dir: Path) -> RunResult:
+async def _run(plan: Plan, state_dir: Path, shared: Shared) -> RunResult:
     """Make one run; what it leaves behind is kept only if it failed."""
     started_s = clock.monotonic_s()
     await asyncio.to_thread(_empty, state_dir)
     result = RunResult(plan=plan)
-    host = RunHost(state_dir, plan, postgres=postgres, tls_dir=tls_dir)
+    host = RunHost(state_dir, plan, shared)
     rows: dict[str, int] = {}
     try:
         await host.start()
@@ -223,7 +228,13 @@ def _judge(host: RunHost, result: RunResult, rows: dict[str, int]) -> None:
     result.orders, result.fills = len(ledger.orders()), len(ledger.fills())
     result.faults = Counter(str(line["fault"]) for line in ledger.of_kind("fault"))
     result.is_point_hit = host.marker.exists()
-    evidence = Evidence(ledger=ledger, journals=StoredJournals(host.settings), ending=Ending(rows=rows))
+    evidence = Evidence(
+        ledger=ledger,
+        journals=StoredJournals(host.settings),
+        limits=load_risk_limits(host.settings).limits,
+        closures=tuple(host.closures),
+        ending=Ending(rows=rows),
+    )
     result.violations += check(evidence)
 
 

@@ -18,7 +18,7 @@ from holdfast.demo.configuration import (
     session_symbols,
     write_configuration,
 )
-from holdfast.demo.supervisor import Supervisor, Unit, holdfast_command, proportional_set_bytes
+from holdfast.demo.supervisor import Launch, Supervisor, Unit, execute, proportional_set_bytes
 from holdfast.errors import OperatingError
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.schema import SERVICES
@@ -34,12 +34,14 @@ SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own defaul
 class DemoHost:
     """Owns the processes, from `start` to `stop`."""
 
-    def __init__(self, options: DemoOptions, *, postgres: EmbeddedPostgres | None = None) -> None:
+    def __init__(
+        self, options: DemoOptions, *, postgres: EmbeddedPostgres | None = None, launch: Launch = execute
+    ) -> None:
         self.options = options
         self.ledger_file = options.state_dir / "venue" / "ledger.jsonl"
         self.config_dir = options.state_dir / "config"
         self.log_dir = options.state_dir / "logs"
-        self.supervisor = Supervisor(options.state_dir / "run")
+        self.supervisor = Supervisor(options.state_dir / "run", launch)
         self.postgres = postgres or EmbeddedPostgres()
         self.dsn = self.postgres.dsn()
         self.settings: Settings
@@ -99,7 +101,7 @@ class DemoHost:
 
     def start_service(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start one service, with more in its environment."""
-        command = holdfast_command("run", name, "--config", str(self.config_dir))
+        arguments = ["run", name, "--config", str(self.config_dir)]
         variables = {
             "ALPACA_API_KEY": KEY_ID,
             "ALPACA_API_SECRET": SECRET_KEY,
@@ -109,7 +111,7 @@ class DemoHost:
             **(environment or {}),
         }
         log_file = self.log_dir / f"{name}.log"
-        self.supervisor.start(Unit(name=name, command=command, log_file=log_file, environment=variables))
+        self.supervisor.start(Unit(name=name, arguments=arguments, log_file=log_file, environment=variables))
 
     async def _start_venue(self) -> VenueAddress:
         options = self.options
@@ -134,8 +136,8 @@ class DemoHost:
         Raises: OperatingError.
         """
         log_file = self.log_dir / "venue.log"
-        command = holdfast_command("venue", "--json", *arguments)
-        self.supervisor.start(Unit(name="venue", command=command, log_file=log_file, is_restarted=False))
+        unit = Unit(name="venue", arguments=["venue", "--json", *arguments], log_file=log_file, is_restarted=False)
+        self.supervisor.start(unit)
         deadline_s = clock.monotonic_s() + timeout_s
         while clock.monotonic_s() < deadline_s:
             ready = _ready_line(log_file)

@@ -12,7 +12,9 @@ from holdfast.invariants import StoredJournals
 from holdfast.invariants.account import account_of
 from holdfast.journals import WRITERS, open_reader
 
-POLL_INTERVAL_S = 0.05
+POLL_INTERVAL_S, POLL_INTERVAL_S_MAX = 0.05, 0.5
+# Of the time waited so far: what takes long is asked for less often.
+POLL_SHARE = 0.05
 SETTLE_TIMEOUT_S = 20.0
 RECORDER_TIMEOUT_S = 60.0
 
@@ -28,11 +30,11 @@ async def settle(host: DemoHost) -> None:
 
 async def eventually(is_done: Callable[[], bool], timeout_s: float) -> bool:
     """Ask again and again, in a thread, until it is so or the time is over: the judge sees what is missing then."""
-    deadline_s = clock.monotonic_s() + timeout_s
-    while clock.monotonic_s() < deadline_s:
+    started_s = clock.monotonic_s()
+    while (waited_s := clock.monotonic_s() - started_s) < timeout_s:
         if await asyncio.to_thread(is_done):
             return True
-        await asyncio.sleep(POLL_INTERVAL_S)
+        await asyncio.sleep(min(max(POLL_SHARE * waited_s, POLL_INTERVAL_S), POLL_INTERVAL_S_MAX))
     return False
 
 

@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from holdfast import clock
 from holdfast.errors import EXIT_CONFIG, OperatingError
@@ -34,16 +34,51 @@ def _die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+class Process(Protocol):
+    """What the supervisor needs of a child; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+Launch = Callable[[list[str], Mapping[str, str], IO[bytes]], Process]
+
+
+def execute(arguments: list[str], environment: Mapping[str, str], log_file: IO[bytes]) -> Process:
+    """Execute `holdfast ARGUMENTS` as a child that dies with this process, its output into a file."""
+    return subprocess.Popen(
+        holdfast_command(*arguments),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log_file,
+        stderr=subprocess.STDOUT,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - the demo starts no threads before its children
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Unit:
-    """One supervised process: what to run, and how it fares."""
+    """One supervised `holdfast ARGUMENTS`: what to run, and how it fares."""
 
     name: str
-    command: list[str]
+    arguments: list[str]
     log_file: Path
     is_restarted: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     restarts: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     started_ns: int = 0
@@ -60,7 +95,8 @@ class Unit:
 class Supervisor:
     """Runs units: readiness by sd_notify, restart on death, SIGTERM then SIGKILL at the end."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, launch: Launch = execute) -> None:
+        self._launch = launch
         self.units: dict[str, Unit] = {}
         self._run_dir = run_dir
         self._sockets: dict[str, socket.socket] = {}
@@ -135,14 +171,7 @@ class Supervisor:
         unit.ready.clear()
         unit.started_ns = clock.monotonic_ns()
         environment = {**os.environ, **unit.environment, "NOTIFY_SOCKET": str(self._run_dir / f"{unit.name}.notify")}
-        unit.process = subprocess.Popen(
-            unit.command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._logs[unit.name],
-            stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the demo starts no threads before its children
-        )
+        unit.process = self._launch(unit.arguments, environment, self._logs[unit.name])
 
     def _on_notify(self, unit: Unit, receiver: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -169,7 +198,7 @@ class Supervisor:
         return "\n".join(lines[-8:])
 
 
-async def _exit_code(process: subprocess.Popen[bytes]) -> int:
+async def _exit_code(process: Process) -> int:
     """Wait for the end of a process without holding a thread."""
     if process.poll() is None:
         loop = asyncio.get_running_loop()

@@ -80,7 +80,8 @@ class Evidence:
     """Everything the checkers may look at. Invariant: the run is over and its orders are at rest.
 
     `limits` are those of the active configuration; None: their values are not judged. `closures` are known to who ran
-    the run: the kill latch set, a service dead. `external_order_ids` are orders made past our services.
+    the run: a service dead or frozen, the kill latch set where no api-gateway saw it. `external_order_ids` are orders
+    made past our services.
     `replays` tells for each journal that was replayed where it differed; empty text: it did not.
     """
 

@@ -8,12 +8,14 @@ from holdfast._native import (
     Decision,
     Reconciled,
     ReconcileScope,
+    Reset,
     TimeInForce,
     TradingState,
     TradingStateCode,
+    Trip,
     Verdict,
 )
-from holdfast.invariants.evidence import Evidence
+from holdfast.invariants.evidence import Closure, Evidence
 from holdfast.settings.sessions import load_sessions
 
 ORDER_STREAM = "trade_updates"
@@ -21,15 +23,31 @@ SECOND_NS = 1_000_000_000
 APPROVAL_AGE_NS_MAX = SECOND_NS
 QUOTE_AGE_NS_MAX = SECOND_NS
 STATE_KNOWN_WITHIN_NS = SECOND_NS
+# The contract's time from the latch to the last byte of an entry.
+LATCH_BITES_WITHIN_NS = SECOND_NS // 4
+END_OF_TIME_NS = 2**62
 
 
 def no_entry_while_closed(evidence: Evidence) -> Iterator[str]:
     """No entry leaves while the latch is set, a needed service is dead or the stream is silent for too long."""
+    closures = (*evidence.closures, *_latched(evidence))
     for event, _ in evidence.entries:
-        for closure in evidence.closures:
+        for closure in closures:
             if closure.from_ns <= event.ts_ns < closure.to_ns:
                 late_ms = (event.ts_ns - closure.from_ns) / 1e6
                 yield f"client_order_id {event.client_order_id}: left {late_ms:.3f} ms after {closure.reason}"
+
+
+def _latched(evidence: Evidence) -> Iterator[Closure]:
+    """Yield the times in which the kill latch was set, as api-gateway saw it, from when it must have bitten."""
+    tripped: Trip | None = None
+    for record in evidence.journals["control"]:
+        if tripped is not None and isinstance(record, Reset):
+            yield Closure(tripped.ts_event_ns + LATCH_BITES_WITHIN_NS, record.ts_event_ns, "the kill latch was set")
+        if isinstance(record, Trip | Reset):
+            tripped = record if isinstance(record, Trip) and record.ts_event_ns else None
+    if tripped is not None:
+        yield Closure(tripped.ts_event_ns + LATCH_BITES_WITHIN_NS, END_OF_TIME_NS, "the kill latch was set")
 
 
 def no_entry_on_an_old_approval(evidence: Evidence) -> Iterator[str]:

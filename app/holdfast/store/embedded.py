@@ -19,6 +19,7 @@ from holdfast.errors import OperatingError
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 CONNECT_INTERVAL_S = 0.02
+CONNECTIONS_MAX = 20
 ROLE = "holdfast"
 DATABASE = "holdfast"
 DEBIAN_ROOT = Path("/usr/lib/postgresql")
@@ -26,7 +27,6 @@ DEBIAN_ROOT = Path("/usr/lib/postgresql")
 SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "20",
     "shared_buffers": "32MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -67,11 +67,14 @@ class EmbeddedPostgres:
     `is_durable=False` turns fsync off: for tests only.
     """
 
-    def __init__(self, directory: Path | None = None, *, is_durable: bool = True) -> None:
+    def __init__(
+        self, directory: Path | None = None, *, is_durable: bool = True, connections_max: int = CONNECTIONS_MAX
+    ) -> None:
         self._is_own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="holdfast-postgres-"))
         self._binaries = find_binaries()
         self._is_durable = is_durable
+        self._connections_max = connections_max
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = self._unprivileged_user()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,6 +105,7 @@ class EmbeddedPostgres:
         if not (self.directory / "data" / "PG_VERSION").exists():
             self._initialise()
         settings = SERVER_SETTINGS | ({} if self._is_durable else UNSAFE_SETTINGS)
+        settings |= {"max_connections": str(self._connections_max)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         command: list[str | Path] = [
             self._binaries / "postgres",
