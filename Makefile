@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock lock-base release dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -66,6 +66,9 @@ bench: ## Measure against the budgets and the peers. BENCH=NAME JSON=1
 
 release: ## Build, sign and deliver a release into dist/. CHECK=1 (rebuild all, compare) JSON=1 RELEASE_KEY=FILE
 	@$(if $(filter-out 0,$(CHECK)),CHECK=1) $(if $(filter-out 0,$(JSON)),JSON=1) app/nix/release.sh
+
+release-demo: ## The demo by the release in dist/, in a root directory that holds nothing else. DURATION=30
+	@app/nix/checks/empty_root.sh --duration $(or $(DURATION),30)
 
 lock-base: ## Pin the release's Debian base anew, and the wheels that the requirements name.
 	@app/nix/lock.sh

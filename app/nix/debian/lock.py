@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from nix.debian.private_apt import ROOT, apt_environment, run
 SUITE = "trixie"
 LOCK = Path(__file__).with_name("lock.json")
 CACHE = ROOT / ".nix/cache/debian"
-# One tree more than the one before: what runs, what assembles a release, what compiles.
-TREES = {
+# What runs, what assembles a release, what compiles: each has all of the one before.
+STACKED = {
     "runtime": ("python3.13", "libstdc++6", "tzdata", "ca-certificates", "netbase", "media-types"),
     "tools": (
         *("bash", "coreutils", "tar", "xz-utils", "gzip", "findutils", "diffutils"),
@@ -26,12 +27,23 @@ TREES = {
     ),
     "build": ("gcc-14", "libc6-dev", "cargo-web", "rustc-web"),
 }
+# PostgreSQL, for the demo that checks a release; no release holds it.
+SERVERS = ("postgresql-17",)
+TREES = (*STACKED, "servers")
 # Wanted by Debian's own installation steps, for cross compilers or for documentation: nothing when only unpacked.
 DROPPED = {
     *("debconf", "dpkg", "dpkg-dev", "libdpkg-perl", "perl", "perl-base", "perl-modules-5.40", "libperl5.40"),
     *("base-files", "debianutils", "openssl", "readline-common", "patch", "rpcsvc-proto", "libdb5.3t64-doc"),
     *("binutils-mingw-w64-i686", "binutils-mingw-w64-x86-64", "libgdbm6t64", "libgdbm-compat4t64"),
     *("libjs-jquery", "libjs-underscore", "libjs-sphinxdoc"),
+}
+# Likewise for PostgreSQL; and what compiles its queries to machine code, which the demo switches off.
+DROPPED_SERVERS = {
+    *("adduser", "base-passwd", "init-system-helpers", "libc-bin", "libc-l10n", "libdebconfclient0", "libio-pty-perl"),
+    *("libipc-run-perl", "libjson-perl", "libllvm19", "libpam-modules", "libpam-modules-bin", "libproc2-0"),
+    *("libsemanage-common", "libsemanage2", "libsepol2", "libtext-charwidth-perl", "libtext-wrapi18n-perl", "libz3-4"),
+    *("locales", "login.defs", "passwd", "postgresql-client-17", "postgresql-client-common", "postgresql-common"),
+    *("postgresql-common-dev", "procps", "sensible-utils", "ssl-cert", "sysvinit-utils", "tzdata", "ucf"),
 }
 # Unpacks the first tree: a static busybox needs nothing.
 SEED = "busybox-static"
@@ -45,16 +57,22 @@ def resolve() -> dict[str, Any]:
     trees: dict[str, Any] = {}
     wanted: list[str] = []
     taken: set[str] = set()
-    for tree, roots in TREES.items():
+    for tree, roots in STACKED.items():
         wanted += roots
-        planned = run(["apt-get", "install", "--simulate", *wanted], environment)
-        names = {match[1] for match in re.finditer(r"^Inst (\S+) ", planned, re.MULTILINE)} - DROPPED - taken
+        names = _wanted_by(wanted, environment) - taken
         taken |= names
         trees[tree] = _pins(sorted(names), environment)
+    trees["servers"] = _pins(sorted(_wanted_by(SERVERS, environment) - DROPPED_SERVERS), environment)
     seed = _pins([SEED], environment)
     _download({SEED: seed[SEED]["version"]}, SUITE)
     seed[SEED]["tree_sha256"] = _tree_digest(unpack_seed(CACHE / file_name(SEED, seed[SEED]["version"])))
     return {"suite": SUITE, "seed": seed, **trees}
+
+
+def _wanted_by(roots: Iterable[str], environment: dict[str, str]) -> set[str]:
+    """Return the names of packages and of what they depend on."""
+    planned = run(["apt-get", "install", "--simulate", *roots], environment)
+    return {match[1] for match in re.finditer(r"^Inst (\S+) ", planned, re.MULTILINE)} - DROPPED
 
 
 def unpack_seed(package: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 DIST = ROOT / "dist"
+DEMO_S = 15
 OWN_KEY = ROOT / ".nix/release.key"
 
 
@@ -35,6 +36,7 @@ def main() -> int:
             each["reproducible"] = is_reproducible(str(each["path"]))
     archive = deliver(release)
     sign(holdfast, archive)
+    is_trading = not options.check or trades_in_an_empty_root()
     digest = json.loads((release / "statement.json").read_text())["digest"]
     sizes = json.loads(nix("path-info", "--json", "--recursive", str(holdfast)))
     told = {
@@ -43,7 +45,7 @@ def main() -> int:
         "closure_bytes": sum(each["narSize"] for each in (sizes.values() if isinstance(sizes, dict) else sizes)),
         "archive_bytes": archive.stat().st_size,
         "derivations": derivations,
-        "ok": all(each["reproducible"] is not False for each in derivations.values()),
+        "ok": is_trading and all(each["reproducible"] is not False for each in derivations.values()),
     }
     sys.stdout.write(json.dumps(told) + "\n" if options.json else text(told))
     return 0 if told["ok"] else 1
@@ -69,6 +71,19 @@ def is_reproducible(derivation: str) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         say(done.stderr.strip()[-2000:])
+    return done.returncode == 0
+
+
+def trades_in_an_empty_root() -> bool:
+    """Run the demo by what the archive installs; a root directory of its own takes root."""
+    if os.geteuid() != 0:
+        say("not run by root: the demo ran in Nix's sandbox only, not in an empty root directory as well")
+        return True
+    say(f"running the demo for {DEMO_S} s in an empty root directory")
+    command: list[str | Path] = [ROOT / "app/nix/checks/empty_root.sh", "--duration", str(DEMO_S)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        say(f"the demo failed: {done.stdout.strip()[-2000:]}")
     return done.returncode == 0
 
 
