@@ -1,10 +1,11 @@
 #!/bin/bash
-# setup.sh [lints] [servers] [bench]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
+# setup.sh [lints] [servers] [bench] [ansible] [lab]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
 #
 # Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
 # script takes a fraction of a second. `lints` adds clippy and rustfmt, `servers` the programs that check and run what is
 # in monitoring/ and systemd/, `bench` the peers of the benchmarks with the older versions that they want, in an environment of
-# their own: .venv/peers.
+# their own: .venv/peers. `ansible` adds what runs, checks and tests ansible/ and roles/ in .venv/lab, with the collections that they
+# use; `lab` adds to it the programs that boot test hosts.
 # Everything it says goes to stderr.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
@@ -15,6 +16,8 @@ fail() {
     printf 'setup: ERROR: %s\n' "$*"
     exit 1
 }
+
+COLLECTIONS=(ansible.posix community.crypto community.postgresql)
 
 # --- system packages
 
@@ -113,27 +116,60 @@ mark_done() { echo "$2" >"$VENV/stamp-$1"; }
 
 # --- Python environment
 
-# make_environment FOLDER
+# make_environment FOLDER [PYTHON_MINIMUM]
 make_environment() {
-    local python
+    local python minimum=${2:-$PYTHON_MIN}
     if "$1/bin/python" -m pip --version >/dev/null 2>&1; then return; fi
     if "$1/bin/python" -m ensurepip >/dev/null 2>&1; then return; fi
-    python=$(find_python)
+    python=$(find_python "$minimum") || fail "expected Python >= $minimum with venv; set PYTHON=/path/to/python3, then run make again"
     say "making ${1#"$ROOT/"} with $("$python" --version)"
     "$python" -m venv --clear "$1" || fail "$python cannot make a virtual environment; on Debian: apt-get install python3-venv"
 }
 
-# install_requirements NAME FOLDER: what requirements/NAME.txt pins, into the environment FOLDER
+# install_requirements NAME FOLDER [PYTHON_MINIMUM]: what requirements/NAME.txt pins, into the environment FOLDER
 install_requirements() {
     local file=$ROOT/requirements/$1.txt hash
     hash=$(hash_of "$file")
     if is_done "$1" "$hash" && [ -x "$2/bin/python" ]; then return; fi
-    make_environment "$2"
+    make_environment "$2" "${3:-$PYTHON_MIN}"
     say "installing the $(grep -c '==' "$file") Python packages of requirements/$1.txt (about a minute)"
     "$2/bin/python" -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
         -r "$file" | awk '/^Collecting/ { if (++count % 20 == 0) print "setup:   " count " packages" }' ||
         fail "pip could not install requirements/$1.txt; see its message above, then run make setup again"
     mark_done "$1" "$hash"
+}
+
+# Ansible finds collections beside its own modules. They come from the package of all collections, of which most is left out.
+collections() {
+    local file=$ROOT/requirements/collections.txt hash modules scratch
+    hash=$(cat "$file" <(echo "${COLLECTIONS[@]}") | sha256sum | cut -d' ' -f1)
+    modules=$("$VENV/lab/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    if is_done collections "$hash" && [ -d "$modules/ansible_collections" ]; then return; fi
+    say "installing the collections ${COLLECTIONS[*]}"
+    scratch=$(mktemp -d)
+    "$VENV/lab/bin/python" -m pip download --quiet --no-deps --require-hashes --only-binary :all: --dest "$scratch" -r "$file" ||
+        fail "pip could not download requirements/collections.txt; see its message above, then run make again"
+    rm -rf "$modules/ansible_collections"
+    "$VENV/lab/bin/python" - "$scratch"/*.whl "$modules" "${COLLECTIONS[@]}" <<'END'
+import sys, zipfile
+wheel, modules, *names = sys.argv[1:]
+folders = tuple(f"ansible_collections/{name.replace('.', '/')}/" for name in names)
+with zipfile.ZipFile(wheel) as archive:
+    archive.extractall(modules, [entry for entry in archive.namelist() if entry.startswith(folders)])
+END
+    rm -rf "$scratch"
+    mark_done collections "$hash"
+}
+
+lab_programs() {
+    local wanted=()
+    command -v mmdebstrap >/dev/null || wanted+=(mmdebstrap)
+    command -v systemd-nspawn >/dev/null || wanted+=(systemd-container)
+    command -v socat >/dev/null || wanted+=(socat)
+    command -v ip >/dev/null || wanted+=(iproute2)
+    command -v nsenter >/dev/null || wanted+=(util-linux)
+    command -v ssh >/dev/null || wanted+=(openssh-client)
+    if [ "${#wanted[@]}" != 0 ]; then install_packages "to boot test hosts" "${wanted[@]}"; fi
 }
 
 # --- native module
@@ -164,7 +200,12 @@ for wish in "$@"; do
     lints) rust_lints ;;
     servers) monitoring_and_units ;;
     bench) install_requirements bench "$VENV/peers" ;;
-    *) fail "expected lints, servers or bench, found $wish" ;;
+    ansible | lab)
+        install_requirements lab "$VENV/lab" "$PYTHON_MIN_LAB"
+        collections
+        if [ "$wish" = lab ]; then lab_programs; fi
+        ;;
+    *) fail "expected lints, servers, bench, ansible or lab, found $wish" ;;
     esac
 done
 native_module

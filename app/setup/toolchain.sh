@@ -6,6 +6,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 VENV=$ROOT/.venv
 PYTHON_MIN=3.11
+PYTHON_MIN_LAB=3.12
 RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$ROOT/app/native/Cargo.toml")
 
 # version_at_least FOUND WANTED
@@ -13,11 +14,13 @@ version_at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
 
-# Prints the first Python that is new enough and can make virtual environments; fails when there is none.
+# find_python [MINIMUM]: prints the first Python that is new enough and can make virtual environments; fails when there is none.
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 /usr/bin/python3 python3.11 python3.12 python3.13; do
-        if "$candidate" -c "import ensurepip, sys, venv; sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null
+    local candidate minimum=${1:-$PYTHON_MIN}
+    for candidate in ${PYTHON:+"$PYTHON"} python3 /usr/bin/python3 python3.11 python3.12 python3.13 python3.14 \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[1-9]*/bin/python3
+    do
+        if "$candidate" -c "import ensurepip, sys, venv; sys.exit(sys.version_info < (${minimum/./, }))" 2>/dev/null
         then
             command -v "$candidate"
             return

@@ -1,0 +1,131 @@
+"""The lab's command line: boot hosts, look at them, remove them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+
+from lab import host as hosts_of
+from lab import inventory, network, time_server
+from lab.host import Host
+from lab.image import image
+from lab.place import LABS, LabError, locked, run, say
+
+
+def up(lab: str, names: list[str], suite: str, options: list[str]) -> None:
+    """Boot hosts and wait until each answers; those that run already are left alone."""
+    folder = LABS / lab
+    base = image(suite)
+    with locked(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "id_ed25519").exists():
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", lab, "-f", folder / "id_ed25519")
+        if not network.exists(lab):
+            network.create(lab)
+        there = {host.name: host.address for host in hosts_of.hosts(lab)}
+        free = (
+            address
+            for at in range(network.ADDRESS_OF_FIRST_HOST, 250)
+            if (address := f"10.0.0.{at}") not in there.values()
+        )
+        for name in names:
+            if name not in there:
+                hosts_of.create(Host(lab, name), base, next(free), options)
+        for name in names:
+            hosts_of.wait_for_ssh(Host(lab, name))
+        inventory.write(lab)
+
+
+def down(lab: str) -> None:
+    """Remove a lab: its hosts, its network, its files."""
+    with locked(LABS / lab):
+        if not (LABS / lab).is_dir():
+            return
+        for host in hosts_of.hosts(lab):
+            hosts_of.power_off(host)
+        network.destroy(lab)
+        shutil.rmtree(LABS / lab)
+
+
+def inside(lab: str, name: str, command: list[str]) -> None:
+    """Become a command that runs in a host, without ssh."""
+    target = str(hosts_of.leader(Host(lab, name)))
+    os.execvp("nsenter", ["nsenter", "--target", target, "--all", "--", *command])
+
+
+def lab_name(text: str) -> str:
+    """Accept a name that fits into those of machines, groups and namespaces."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected letters, digits and hyphens")
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the commands."""
+    root = argparse.ArgumentParser(prog="lab", description="Test hosts: Debian in systemd-nspawn.")
+    commands = root.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("up", help="boot hosts and wait for ssh")
+    command.add_argument("lab", type=lab_name)
+    command.add_argument("hosts", nargs="+", type=lab_name)
+    command.add_argument("--suite", default="bookworm", choices=["bookworm", "trixie"])
+    command.add_argument("--option", action="append", default=[], help="one more option for systemd-nspawn")
+    for name, help_ in (
+        ("down", "end and remove everything of a lab"),
+        ("inventory", "print an Ansible inventory: how to reach each host"),
+        ("ssh-config", "print a file for ssh -F"),
+    ):
+        commands.add_parser(name, help=help_).add_argument("lab", type=lab_name)
+    command = commands.add_parser("exec", help="run a command in a host, without ssh")
+    command.add_argument("lab", type=lab_name)
+    command.add_argument("host", type=lab_name)
+    command.add_argument("words", nargs=argparse.REMAINDER)
+    command = commands.add_parser("enter", help="run a command in a lab's network, as the machine beside its hosts")
+    command.add_argument("lab", type=lab_name)
+    command.add_argument("words", nargs=argparse.REMAINDER)
+    command = commands.add_parser("supervise", help="(internal) run one host")
+    command.add_argument("lab", type=lab_name)
+    command.add_argument("host", type=lab_name)
+    command = commands.add_parser("serve-time", help="(internal) answer SNTP")
+    command.add_argument("address")
+    return root
+
+
+def carry_out(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    match arguments.command:
+        case "up":
+            up(arguments.lab, arguments.hosts, arguments.suite, arguments.option)
+        case "down":
+            down(arguments.lab)
+        case "inventory":
+            sys.stdout.write(inventory.ansible(arguments.lab))
+        case "ssh-config":
+            sys.stdout.write(inventory.ssh_config(arguments.lab))
+        case "exec":
+            inside(arguments.lab, arguments.host, arguments.words)
+        case "enter":
+            os.execvp("nsenter", [*network.enter(arguments.lab), *arguments.words])
+        case "serve-time":
+            time_server.serve(arguments.address)
+        case _:
+            return hosts_of.supervise(Host(arguments.lab, arguments.host))
+    return 0
+
+
+def main() -> int:
+    """Run the command line."""
+    if os.geteuid() != 0:
+        say("needs root: it mounts, makes namespaces and boots hosts")
+        return 1
+    try:
+        return carry_out(parser().parse_args())
+    except LabError as error:
+        say(f"ERROR: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
