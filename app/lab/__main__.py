@@ -53,7 +53,7 @@ def down(lab: str) -> None:
 def inside(lab: str, name: str, command: list[str]) -> None:
     """Become a command that runs in a host, without ssh."""
     target = str(hosts_of.leader(Host(lab, name)))
-    os.execvp("nsenter", ["nsenter", "--target", target, "--all", "--", *command])
+    os.execvp("nsenter", ["nsenter", "--target", target, "--all", "--", *command])  # noqa: S606
 
 
 def lab_name(text: str) -> str:
@@ -107,7 +107,7 @@ def carry_out(arguments: argparse.Namespace) -> int:
         case "exec":
             inside(arguments.lab, arguments.host, arguments.words)
         case "enter":
-            os.execvp("nsenter", [*network.enter(arguments.lab), *arguments.words])
+            os.execvp("nsenter", [*network.enter(arguments.lab), *arguments.words])  # noqa: S606
         case "serve-time":
             time_server.serve(arguments.address)
         case _:

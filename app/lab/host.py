@@ -1,4 +1,4 @@
-"""One host: an overlay on the base image, a cgroup of its own, an nspawn process and the supervisor that boots it again."""
+"""One host: an overlay on the base image, a cgroup of its own, nspawn and the supervisor that boots it again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.place import LABS, LabError, run
 EXIT_OF_REBOOT = 133
 BOOT_TIMEOUT_S = 60
 IS_SYSTEMD_HERE = Path("/run/systemd/system").is_dir()
-# Where this machine's first process is not systemd, nobody else hands out groups: a host gets one in each tree that its systemd uses.
+# Where this machine's first process is not systemd, nobody hands out groups: a host gets one in each tree it uses.
 CGROUPS = [] if IS_SYSTEMD_HERE else [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
 NETWORKD = "/lib/systemd/system/systemd-networkd.service"
 

@@ -1,4 +1,4 @@
-"""The base image: what an installer leaves of Debian, made once by mmdebstrap and shared by every host as a lower layer."""
+"""The base image: what an installer leaves of Debian, made once by mmdebstrap; the lower layer of every host."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from lab.place import IMAGES, LabError, locked, run, say
 
-PACKAGES = (
-    "systemd systemd-sysv dbus udev python3 python3-apt openssh-server sudo iproute2 ca-certificates less procps kmod "
-    "libpam-systemd libnss-systemd tzdata"
-).split()
+PACKAGES = [
+    *("systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "libnss-systemd"),
+    *("openssh-server", "python3", "python3-apt", "sudo", "ca-certificates", "tzdata"),
+    *("iproute2", "less", "procps", "kmod"),
+]
 SETUP_HOOK = (
     'mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && '
     'printf "path-exclude=/usr/share/doc/*\\npath-exclude=/usr/share/man/*\\n" > "$1/etc/dpkg/dpkg.cfg.d/nodoc"'

@@ -1,7 +1,7 @@
-"""A lab's network: a namespace with a bridge, no way out but a relay to the package mirror, and a server that knows the time.
+"""A lab's network: a namespace with a bridge, a relay to the package mirror as the only way out, and a time server.
 
-The machine's own namespace gets nothing: no interface, no address, no rule. The relay's two ends meet at a socket in the
-lab's folder; ssh reaches the hosts by a proxy command that enters the namespace.
+The machine's own namespace gets nothing: no interface, no address, no rule. The relay's two ends meet at a socket in
+the lab's folder; ssh reaches the hosts by a proxy command that enters the namespace.
 """
 
 from __future__ import annotations
