@@ -1,6 +1,7 @@
 """What leaves for the venue and what is remembered of it, against a venue whose every answer is scripted."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -279,6 +280,28 @@ async def test_entries_stop_within_a_second_of_the_risk_gates_last_heartbeat(
     await desk.until(lambda: desk.status(order_id) == "withheld")
     assert desk.events(order_id)[0].rule.label == "risk_heartbeat"
     assert not scripted_venue.posts()
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_entry_whose_process_was_frozen_right_before_the_write_does_not_leave(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Freeze:
+        def reach(self, side: str, step: str) -> None:
+            if (side, step) == ("before", "entry_request"):
+                time.sleep(1.2)
+
+    monkeypatch.setattr("holdfast.crash_points._point", Freeze())
+    order_id = desk.decide()
+    await desk.until(lambda: desk.status(order_id) == "withheld")
+    assert [(event.kind.label, event.rule.label) for event in desk.events(order_id)] == [
+        ("submitting", ""),
+        ("withheld", "risk_heartbeat"),
+    ]
+    assert not scripted_venue.posts()
+    monkeypatch.setattr("holdfast.crash_points._point", None)
+    later = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(later))
 
 
 @pytest.mark.usefixtures("engine")

@@ -110,6 +110,21 @@ def test_a_cancel_is_announced_or_the_watchdogs_of_an_entry(
     assert ("no_cancel_of_another_order" in names(evidence_of(day, *lines))) == is_found
 
 
+@pytest.mark.parametrize(
+    ("late_ns", "is_reduction", "is_found"),
+    [(2_900_000_000, False, False), (3_100_000_000, False, True), (30_000_000_000, True, False)],
+)
+def test_an_entry_that_arrives_long_after_its_approval_is_seen(
+    *, day: Day, late_ns: int, is_reduction: bool, is_found: bool
+) -> None:
+    client_order_id = day.order(native.Side.BUY, 100_000_000_000, is_reduction=is_reduction)
+    approved_ns = next(record.ts_ns for record in evidence_of(day).decided if isinstance(record, native.Decision))
+    body = {"client_order_id": client_order_id, "symbol": "AAPL", "side": "buy", "qty": "10"}
+    line = {"kind": "request", "method": "POST", "path": "/v2/orders", "body": body, "number": 1, "client": ""}
+    found = names(evidence_of(day, line | {"host_ns": approved_ns + late_ns}))
+    assert ("no_entry_arrives_late" in found) == is_found
+
+
 def test_every_checker_has_a_name_of_its_own_and_a_number_of_the_contract() -> None:
     assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
     assert all(1 <= checker.invariant <= 20 for checker in CHECKERS)

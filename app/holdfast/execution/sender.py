@@ -35,6 +35,7 @@ CANCEL_ENDS_WITHIN_S = 5.0
 ID_WITHIN_S = 0.1
 VERIFY_AFTER_S = 5.0
 VERIFICATIONS_MAX = 20
+GATE_ANSWER_AGE_NS_MAX = 100_000_000
 NS_PER_S = 1_000_000_000
 
 log = get_logger()
@@ -233,6 +234,12 @@ class Sender:
         crash_points.after("submission")
         is_replace = decision.action is IntentAction.REPLACE
         crash_points.before("replace_request" if is_replace else "entry_request")
+        late = self._closed_since(decision, stamp_ns)
+        if late is not None:
+            self.gateway.entries.give_back(line)
+            self.ledger.remember(event, ts_ns=stamp_ns, origin_ns=origin.origin_ns)
+            self._withhold(decision, late)
+            return
         answer = line.send(request, timeout_s=ANSWER_TIMEOUT_S)
         sent_ns = clock.now_ns()
         crash_points.after("replace_request" if is_replace else "entry_request")
@@ -245,6 +252,16 @@ class Sender:
         if decision.order_class not in (OrderClass.NONE, OrderClass.SIMPLE):
             self.bracket_answers_awaited += 1
         self._spawn(self._settle(decision, answer, clock.monotonic_ns()))
+
+    def _closed_since(self, decision: Decision, asked_ns: int) -> Closed | None:
+        """Ask the gate again if its answer is old: a freeze or a slow disk may have come between it and the write."""
+        now_ns = clock.now_ns()
+        if abs(now_ns - asked_ns) <= GATE_ANSWER_AGE_NS_MAX:
+            return None
+        if not decision.is_reduction:
+            return self.gate.closed(decision, now_ns)
+        is_expired = 0 < decision.expires_ns <= now_ns
+        return Closed(Reason.INTENT_EXPIRED, "reduction") if is_expired else None
 
     def _replaceable(self, client_order_id: str) -> str:
         order = self.ledger.orders.get(client_order_id)

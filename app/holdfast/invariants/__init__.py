@@ -45,6 +45,7 @@ CHECKERS = (
     Checker(2, limits.every_decision_under_the_active_limits),
     Checker(3, gate.no_entry_while_closed),
     Checker(3, gate.no_entry_on_an_old_approval),
+    Checker(3, gate.no_entry_arrives_late),
     Checker(3, gate.no_approval_unless_active),
     Checker(3, gate.no_entry_before_reconciled),
     Checker(4, orders.id_remembered_before_the_order),

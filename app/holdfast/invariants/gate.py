@@ -25,6 +25,8 @@ QUOTE_AGE_NS_MAX = SECOND_NS
 STATE_KNOWN_WITHIN_NS = SECOND_NS
 # The contract's time from the latch to the last byte of an entry.
 LATCH_BITES_WITHIN_NS = SECOND_NS // 4
+# From our write to the venue's reading of it, on a host that is busy.
+ARRIVES_WITHIN_NS = 2 * SECOND_NS
 END_OF_TIME_NS = 2**62
 
 
@@ -58,6 +60,17 @@ def no_entry_on_an_old_approval(evidence: Evidence) -> Iterator[str]:
             yield f"{name}: left {(event.ts_ns - decision.ts_ns) / 1e6:.3f} ms after its approval"
         if event.ts_ns - decision.origin_ns > QUOTE_AGE_NS_MAX:
             yield f"{name}: left {(event.ts_ns - decision.origin_ns) / 1e6:.3f} ms after its market event"
+
+
+def no_entry_arrives_late(evidence: Evidence) -> Iterator[str]:
+    """No entry's bytes leave long after its approval, however long its process was frozen before it wrote them."""
+    approved = evidence.account.approved
+    for line in evidence.ledger.entry_requests():
+        decision = approved.get((line["body"] or {}).get("client_order_id", ""))
+        if decision is not None and not decision.is_reduction:
+            age_ns = line["host_ns"] - decision.ts_ns
+            if age_ns > APPROVAL_AGE_NS_MAX + ARRIVES_WITHIN_NS:
+                yield f"client_order_id {decision.client_order_id}: arrived {age_ns / 1e6:.0f} ms after its approval"
 
 
 def no_order_after_it_expired(evidence: Evidence) -> Iterator[str]:
