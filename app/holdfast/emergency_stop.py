@@ -32,12 +32,15 @@ OPERATOR_BYTES, REASON_BYTES = 64, 256
 REQUEST_TIMEOUT_S = 3.0
 BODY_BYTES_MAX = 16 * 1024 * 1024
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
+# So long every refusal is asked again at once, whatever it wishes: a storm lets some pass. At most 100 requests.
+QUICK_S = 10.0
 RETRY_AFTER_S_MAX = 60.0
 POLL_S_MIN, POLL_S_MAX = 0.15, 1.0
 AGAIN_AFTER_S = 2.0
 ORDERS_PER_PAGE, PAGES_MAX = 500, 4
 ENDED = frozenset({"filled", "canceled", "expired", "replaced", "rejected", "calculated"})
 PROVEN, NOT_PROVEN, BAD_CONFIGURATION = 0, 1, 78
+UNSAID = "emergency stop, no reason given"
 CREDENTIAL_FILES = ("alpaca_api_key", "alpaca_api_secret")
 
 
@@ -71,7 +74,7 @@ class Plan:
     trouble: str = ""
     ca_file: str | None = None
     operator: str = ""
-    reason: str = "emergency stop"
+    reason: str = UNSAID
     is_flatten: bool = False
     is_suspend: bool = True
     may_queue: bool = False
@@ -164,7 +167,7 @@ def _fitting(text: str, size: int) -> bytes:
 
 
 class Venue:
-    """Asks the venue until it answers or the time is over: rate limits are honoured, everything else is tried again."""
+    """Asks the venue until it answers or the time is over; after a quick beginning it waits as the venue wishes."""
 
     def __init__(self, plan: Plan, report: Report) -> None:
         self._headers = {"APCA-API-KEY-ID": plan.key_id, "APCA-API-SECRET-KEY": plan.secret_key}
@@ -176,6 +179,7 @@ class Venue:
         self._connection: http.client.HTTPSConnection | None = None
         self._report = report
         self.until_s = 0.0
+        self._quick_until_s = time.monotonic() + QUICK_S
 
     def ask(self, method: str, target: str, body: object = None, *, kind: type = object) -> Any:  # noqa: ANN401
         """Return the answer's JSON, of the kind that is expected.
@@ -203,7 +207,10 @@ class Venue:
                     wait_s = pause_s
                 else:
                     raise Refused(status, _message(answer))
-            pause_s = min(pause_s * 2, PAUSE_S_MAX)
+            if time.monotonic() < self._quick_until_s:
+                wait_s = PAUSE_S_MIN
+            else:
+                pause_s = min(pause_s * 2, PAUSE_S_MAX)
             self.rest(wait_s * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
         raise OutOfTime(f"{method} {target.partition('?')[0]}: {last}")
 
@@ -343,8 +350,7 @@ class Stop:
 
     def _cancel_all(self) -> None:
         results = self.venue.ask("DELETE", "/v2/orders")
-        count = len(results) if isinstance(results, list) else 0
-        self.report.orders_canceled += count
+        self.report.orders_canceled += (count := len(results) if isinstance(results, list) else 0)
         self.say(f"✓ asked the venue to cancel every order ({count})")
 
     def _prove_no_orders(self) -> None:
@@ -374,8 +380,7 @@ class Stop:
         """Return the orders that may still fill; a list of open ones does not show held legs, one of all does."""
         listed = self.venue.ask("GET", f"/v2/orders?status=open&limit={ORDERS_PER_PAGE}", kind=list)
         seen: dict[str, dict[str, Any]] = {str(order["id"]): order for order in _with_legs(listed)}
-        unended = [order for order in seen.values() if not _has_ended(order)]
-        if unended:
+        if unended := [order for order in seen.values() if not _has_ended(order)]:
             return unended
         until = ""
         for _ in range(PAGES_MAX):
@@ -570,7 +575,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--queue", action="store_true", help="while the session is closed, queue closing orders for the open")
     add("--no-suspend", action="store_true", help="leave the venue's suspend_trade as it is")
     add("--operator", default=os.environ.get("SUDO_USER") or os.environ.get("USER", ""))
-    add("--reason", default="emergency stop")
+    add("--reason", default=UNSAID)
     add("--deadline-s", type=float, default=60.0)
     add("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)

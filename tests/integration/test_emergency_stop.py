@@ -15,7 +15,7 @@ from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
 from holdfast._native import KillLatch
 from holdfast.cli import emergency_stop, flatten, reset
-from holdfast.emergency_stop import set_latch
+from holdfast.emergency_stop import UNSAID, set_latch
 from stopping import ENDED, STORM, Account, arguments_of, lonely_script, run_script, write_credentials
 from trading_day import make_settings
 
@@ -49,7 +49,7 @@ def test_everything_is_canceled_proven_and_suspended_by_one_file_alone(
     code, report, printed = run_script(lonely_script(tmp_path), *arguments_of(tmp_path, account.venue))
     latch = KillLatch(str(state / "latch"))
     assert (code, report["ok"], report["notes"]) == (0, True, [])
-    assert (latch.is_set, latch.operator, latch.reason) == (True, "ann", "emergency stop")
+    assert (latch.is_set, latch.operator, latch.reason) == (True, "ann", UNSAID)
     assert 0 <= clock.now_ns() - latch.ts_ns < 60 * 10**9
     assert open_orders(account.venue) == []
     assert set(account.statuses()) <= ENDED
@@ -198,7 +198,9 @@ def config(tmp_path: Path, state: Path, account: Account) -> Path:
     return tmp_path
 
 
-def test_the_commands_are_the_script(tmp_path: Path, config: Path, state: Path, account: Account) -> None:
+def test_the_commands_are_the_script(
+    tmp_path: Path, config: Path, state: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     credentials = write_credentials(tmp_path, account.venue)
     common = ["--config", str(config), "--credentials", str(credentials), "--operator", "ann"]
     done = CliRunner().invoke(app, ["flatten", *common, "--reason", "too long", "--json"])
@@ -206,8 +208,12 @@ def test_the_commands_are_the_script(tmp_path: Path, config: Path, state: Path, 
     assert json.loads(done.stdout)["is_flat"] is True
     assert KillLatch(str(state / "latch")).reason == "too long"
     assert account.order(limit_price="1")["status"]
-    done = CliRunner().invoke(app, ["emergency-stop", *common])
+    nameless = [each for each in common if each not in {"--operator", "ann"}]
+    for name in ("USER", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    done = CliRunner().invoke(app, ["emergency-stop", *nameless])
     assert done.exit_code == 0, done.output
+    assert UNSAID in (state / "audit" / "trail.jsonl").read_text()
     assert "PROVEN" in done.stdout
     assert open_orders(account.venue) == []
     environment = {"CREDENTIALS_DIRECTORY": str(credentials)}

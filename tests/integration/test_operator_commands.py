@@ -69,7 +69,9 @@ def test_health_names_what_is_down(config: Path) -> None:
 
 
 def test_a_token_is_shown_once_and_kept_hashed(config: Path) -> None:
-    made = holdfast(config, "token", "create", "alice", "--role", "operator")
+    assert holdfast(config, "token", "create", "alice").exit_code == 2
+    assert holdfast(config, "token", "create", "alice", "--reason", " ").exit_code != 0
+    made = holdfast(config, "token", "create", "alice", "--role", "operator", "--reason", "on call")
     secret = made.stdout.strip()
     file = config / "state" / "keys" / "tokens.json"
     assert secret not in file.read_text()
@@ -77,9 +79,10 @@ def test_a_token_is_shown_once_and_kept_hashed(config: Path) -> None:
     found = TokenFile(file).find(secret)
     assert found is not None
     assert (found.name, found.role) == ("alice", "operator")
-    assert holdfast(config, "token", "create", "alice").exit_code != 0
+    assert holdfast(config, "token", "create", "alice", "--reason", "again").exit_code != 0
     assert secret not in holdfast(config, "token", "list").stdout
-    assert holdfast(config, "token", "revoke", "alice").exit_code == 0
+    assert holdfast(config, "token", "revoke", "alice").exit_code == 2
+    assert holdfast(config, "token", "revoke", "alice", "--reason", "left").exit_code == 0
     assert TokenFile(file).find(secret) is None
 
 

@@ -1,5 +1,6 @@
 """`holdfast emergency-stop`: halt everything at the venue and prove it, with every service down if need be."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,11 @@ import typer
 from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.cli.trip import Operator, operator_or_user
-from holdfast.emergency_stop import execute, plan_of
+from holdfast.emergency_stop import UNSAID, execute, plan_of
+from holdfast.errors import BadInput
 
-Why = Annotated[str, typer.Option("--reason", help="Why; kept beside the latch.")]
+# The only action that may go without a reason and a name: it is not held up by a missing option.
+Why = Annotated[str, typer.Option("--reason", help="Why; kept for ever. May be left out.")]
 Credentials = Annotated[
     str, typer.Option("--credentials", help="Directory with the files alpaca_api_key and alpaca_api_secret.")
 ]
@@ -29,7 +32,10 @@ def run(
     **wishes: Any,  # noqa: ANN401 - what Plan takes
 ) -> None:
     """Do what is wished and leave with the exit code."""
-    name = operator_or_user(operator)
+    try:
+        name = operator_or_user(operator)
+    except BadInput:
+        name = f"user {os.getuid()}"
     plan = plan_of(config, env=env, credentials_dir=credentials, operator=name, **wishes)
     code = execute(plan, is_json=is_json)
     if plan.latch_file is not None:
@@ -53,7 +59,7 @@ def register(app: typer.Typer) -> None:
         is_flatten: Annotated[bool, typer.Option("--flatten", help="Close every position too.")] = False,
         may_queue: Queue = False,
         is_suspend: Annotated[bool, typer.Option(help="Set the venue's own suspend_trade.")] = True,
-        reason: Why = "emergency stop",
+        reason: Why = UNSAID,
         operator: Operator = "",
         credentials: Credentials = "",
         deadline_s: Deadline = 60.0,

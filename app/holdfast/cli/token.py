@@ -9,7 +9,7 @@ import typer
 from holdfast import clock
 from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
-from holdfast.cli.trip import Operator, operator_or_user
+from holdfast.cli.trip import Operator, Reason, operator_or_user, required_reason
 from holdfast.errors import BadInput
 from holdfast.gateway.tokens import Role, TokenFile, tokens_file
 from holdfast.settings import load_settings
@@ -17,7 +17,6 @@ from holdfast.settings import load_settings
 commands = typer.Typer(name="token", help="Access tokens of the API.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Who uses it: an operator's or a program's name.")]
-Why = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer | operator")]
 
 
@@ -31,7 +30,7 @@ def create(
     name: Name,
     *,
     role: RoleName = "viewer",
-    reason: Why = "access to the API",
+    reason: Reason,
     operator: Operator = "",
     config: ConfigDir = DEFAULT_CONFIG_DIR,
     env: Env = "",
@@ -41,12 +40,12 @@ def create(
     if role.upper() not in Role.__members__:
         raise BadInput(f"role {role!r}: expected viewer or operator")
     settings = load_settings(config, env=env)
-    who = operator_or_user(operator)
+    who, why = operator_or_user(operator), required_reason(reason)
     record(
         settings.state_dir,
         action="token_create",
         operator=who,
-        reason=reason,
+        reason=why,
         subject=name,
         detail=role,
         is_needed=True,
@@ -71,7 +70,7 @@ def list_tokens(config: ConfigDir = DEFAULT_CONFIG_DIR, env: Env = "", is_json: 
 def revoke(
     name: Name,
     *,
-    reason: Why = "no more access to the API",
+    reason: Reason,
     operator: Operator = "",
     config: ConfigDir = DEFAULT_CONFIG_DIR,
     env: Env = "",
@@ -79,7 +78,7 @@ def revoke(
 ) -> None:
     """Revoke a token; a running gateway refuses it from the next request on."""
     settings = load_settings(config, env=env)
-    who = operator_or_user(operator)
+    who, why = operator_or_user(operator), required_reason(reason)
     TokenFile(tokens_file(settings)).revoke(name)
-    record(settings.state_dir, action="token_revoke", operator=who, reason=reason, subject=name, is_needed=False)
+    record(settings.state_dir, action="token_revoke", operator=who, reason=why, subject=name, is_needed=False)
     typer.echo(json.dumps({"revoked": name}) if is_json else f"revoked {name}")
