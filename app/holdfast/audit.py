@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,18 @@ class Head:
     seq: int = 0
     offset: int = 0
     hash: str = FIRST_HASH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line that says a number and a hash; whether they are right is another question."""
+
+    line: int
+    offset: int
+    end: int
+    seq: int
+    ts_ns: int
+    hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +132,42 @@ def verify(state_dir: Path) -> Verification:
     return _check_end(end, head, torn_bytes=len(whole) - end.offset)
 
 
+def lines(state_dir: Path) -> list[Line]:
+    """Return the trail's lines that can be read as such."""
+    try:
+        whole = (state_dir / "audit" / "trail.jsonl").read_bytes()
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, (before, text) in enumerate(_lines(whole), 1):
+        fields = _fields(text)
+        seq, ts_ns, own = fields.get("seq"), fields.get("ts_ns"), fields.get("hash")
+        if isinstance(seq, int) and isinstance(ts_ns, int) and isinstance(own, str):
+            end = before.offset + len(text) + 1
+            found.append(Line(line=number, offset=before.offset, end=end, seq=seq, ts_ns=ts_ns, hash=own))
+    return found
+
+
+def compare(found: Sequence[Line], known: Mapping[int, str]) -> Damage | None:
+    """Return where a trail first differs from what a witness remembers: the hash of each line by its number."""
+    by_seq = {line.seq: line for line in found}
+    for seq in sorted(known):
+        line = by_seq.get(seq)
+        if line is None:
+            after = next((each for each in found if each.seq > seq), None)
+            place = (after.line, after.offset) if after else (len(found) + 1, found[-1].end if found else 0)
+            what = f"number {seq} is missing, the witness remembers {max(known)}"
+            return Damage(line=place[0], offset=place[1], what=what)
+        if line.hash != known[seq]:
+            return Damage(line=line.line, offset=line.offset, what="not the line that the witness remembers")
+    return None
+
+
+def read_head(state_dir: Path) -> Head | None:
+    """Return the head, or None when it is missing or unreadable."""
+    return _read_head(state_dir / "audit")
+
+
 def _check_end(end: Head, head: Head, *, torn_bytes: int) -> Verification:
     what = ""
     if end.seq < head.seq:
@@ -182,11 +230,16 @@ def _hash(fields: dict[str, object]) -> str:
 
 
 def _hash_of(line: bytes) -> str:
+    return str(_fields(line).get("hash", ""))
+
+
+def _fields(line: bytes) -> dict[str, object]:
+    """Return what a line says; nothing when it is no object."""
     try:
         fields = json.loads(line)
     except ValueError:
-        return ""
-    return str(fields.get("hash", "")) if isinstance(fields, dict) else ""
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _read_head(directory: Path) -> Head | None:

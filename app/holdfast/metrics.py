@@ -26,6 +26,9 @@ RECORDER_DATABASE_UP = Gauge("holdfast_recorder_database_up", "1 while the last 
 RECORDER_ROWS = Counter("holdfast_recorder_rows_total", "Rows committed to PostgreSQL")
 RECORDER_RECORDS = Counter("holdfast_recorder_records_total", "Journal records that committed offsets have passed")
 RECORDER_REFUSED = Counter("holdfast_recorder_refused_rows_total", "Rows that PostgreSQL refused, kept in refused_rows")
+RECORDER_AUDIT_DIFFERS = Gauge(
+    "holdfast_recorder_audit_trail_differs", "1 while the audit trail is not the one that PostgreSQL remembers"
+)
 RECORDER_RETRIES = Counter("holdfast_recorder_retries_total", "Commits that had to be proven or repeated")
 RECORDER_COMMIT_SECONDS = Histogram(
     "holdfast_recorder_commit_seconds",

@@ -97,7 +97,7 @@ def test_concurrent_runs_apply_each_migration_once(database: str) -> None:
 
 def test_fills_and_audit_only_grow(migrated_database: str) -> None:
     with psycopg.connect(migrated_database, autocommit=True) as connection:
-        for table in ("trades", "fills", "operator_actions"):
+        for table in ("trades", "fills", "operator_actions", "audit_lines"):
             for statement in ("DELETE FROM {}", "UPDATE {} SET seq = 1", "TRUNCATE {}"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only grows"):
                     connection.execute(statement.format(table))

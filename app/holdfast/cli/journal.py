@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
+import psycopg
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -22,6 +24,7 @@ from holdfast._native import RECORDS, JournalError, JournalReader, journal_verif
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Json
 from holdfast.errors import ConfigError, OperatingError
 from holdfast.settings import load_settings
+from holdfast.store.witness import remembered
 
 if TYPE_CHECKING:
     from holdfast._native import Record
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 HEADER_FIELDS = ("seq", "ts_ns", "record", "cause_journal", "cause_seq", "origin_ns")
 BATCH_RECORDS = 1000
 FOLLOW_WAIT_S = 0.5
+DATABASE_TIMEOUT_S = 5
 NANOSECONDS = 1_000_000_000
 
 State = Annotated[Path | None, typer.Option("--state", help="State directory; default: what system.json says.")]
@@ -98,6 +102,14 @@ def _line(record: "Record") -> Text:
 
 def _journals(state: Path | None, config: Path) -> Path:
     return (state if state is not None else load_settings(config).state_dir) / "journals"
+
+
+def _audited(state: Path | None, config: Path) -> tuple[Path, str]:
+    """Return the state directory and the connection string of its database, empty without one."""
+    if state is not None:
+        return state, os.environ.get("DATABASE_URL", "")
+    settings = load_settings(config)
+    return settings.state_dir, settings.database_url.get_secret_value() if settings.database_url else ""
 
 
 def _open(root: Path, name: str, from_seq: int) -> JournalReader:
@@ -207,22 +219,36 @@ def _add_tail(group: typer.Typer) -> None:
             return
 
 
-def _verify_audit(state_dir: Path, *, as_json: bool) -> None:
+def _verify_audit(state_dir: Path, dsn: str, *, as_json: bool) -> None:
     found = audit.verify(state_dir)
-    damage = found.damage
+    known, trouble = _remembered(dsn) if dsn else ({}, "no database_url")
+    damages = [each for each in (found.damage, audit.compare(audit.lines(state_dir), known)) if each is not None]
+    damage = min(damages, key=lambda each: each.line, default=None)
+    is_ok = damage is None and not (dsn and trouble)
     if as_json:
         place = None if damage is None else {"line": damage.line, "offset": damage.offset, "what": damage.what}
-        answer = {"records": found.records, "torn_bytes": found.torn_bytes, "damage": place, "ok": damage is None}
-        typer.echo(json.dumps(answer))
+        answer = {"records": found.records, "torn_bytes": found.torn_bytes, "damage": place, "ok": is_ok}
+        typer.echo(json.dumps(answer | {"remembered": len(known), "not_compared": trouble}))
     elif damage is not None:
         typer.echo(
-            f"DAMAGED {state_dir / 'audit' / 'trail.jsonl'}: {damage}; {found.records} records before it are whole"
+            f"DAMAGED {state_dir / 'audit' / 'trail.jsonl'}: {damage}; the {damage.line - 1} before it are whole"
         )
     else:
         torn = f", and {found.torn_bytes} bytes of one that was never acknowledged" if found.torn_bytes else ""
-        typer.echo(f"audit trail whole: {found.records} records{torn}")
-    if damage is not None:
+        witness = (
+            f"NOT compared with PostgreSQL: {trouble}" if trouble else f"PostgreSQL remembers {len(known)} of them"
+        )
+        typer.echo(f"audit trail whole: {found.records} records{torn}; {witness}")
+    if not is_ok:
         raise typer.Exit(1)
+
+
+def _remembered(dsn: str) -> tuple[dict[int, str], str]:
+    """Return the lines that PostgreSQL remembers, and why they could not be asked for."""
+    try:
+        return remembered(dsn, timeout_s=DATABASE_TIMEOUT_S), ""
+    except psycopg.Error as error:
+        return {}, str(error).strip().splitlines()[0]
 
 
 def _add_verify(group: typer.Typer) -> None:
@@ -236,10 +262,10 @@ def _add_verify(group: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Check every checksum and number, or every link of the audit trail; exit 1 when something is damaged."""
-        root = _journals(state, config)
         if is_audit:
-            _verify_audit(root.parent, as_json=as_json)
+            _verify_audit(*_audited(state, config), as_json=as_json)
             return
+        root = _journals(state, config)
         table = Table("journal", "records", "first", "last", "torn bytes", "damage")
         rows = []
         for name in _names(root, names):

@@ -24,6 +24,7 @@ from holdfast.store.batch import Batch, Offset
 from holdfast.store.connection import ProjectionMoved, StoreConnection
 from holdfast.store.projection import Projection
 from holdfast.store.tables import TABLES
+from holdfast.store.witness import AuditWitness
 
 READ_RECORDS_MAX = 1000
 IDLE_WAIT_S = 0.25
@@ -62,6 +63,7 @@ class Recorder:
             )
         self._settings = settings
         self._connection = StoreConnection(settings.database_url.get_secret_value())
+        self._witness = AuditWitness(settings.state_dir, self._connection)
         self._stopping = threading.Event()
         self._projection: Projection | None = None
         self._stored: dict[str, Offset] = {}
@@ -116,6 +118,7 @@ class Recorder:
     def _start(self) -> None:
         """Connect, and rebuild the books up to what the database holds."""
         self._connection.open()
+        self._witness.forget()
         self._stored = self._connection.offsets()
         audit_hash = self._connection.last_audit_hash()
         metrics.RECORDER_DATABASE_UP.set(1)
@@ -178,7 +181,10 @@ class Recorder:
                 batch = self._collect_or_stop()
                 if under_way is not None:
                     under_way.result()
-                under_way = committing.submit(self._commit, batch) if batch is not None else None
+                is_looking = is_last or self._witness.is_due
+                under_way = (
+                    committing.submit(self._store, batch, is_looking=is_looking) if batch or is_looking else None
+                )
                 if is_last:
                     if under_way is not None:
                         under_way.result()
@@ -262,6 +268,12 @@ class Recorder:
             self._lag_s_max = max(self._lag_s_max, lag_s)
             metrics.RECORDER_LAG_SECONDS_MAX.set(self._lag_s_max)
         self._has_caught_up = self._has_caught_up or lag_s < CAUGHT_UP_LAG_S
+
+    def _store(self, batch: Batch | None, *, is_looking: bool) -> None:
+        if batch is not None:
+            self._commit(batch)
+        if is_looking:
+            self._witness.look()
 
     def _write(self, batch: Batch) -> int:
         has_fills = FILLS in batch.copies

@@ -1,12 +1,12 @@
 """The recorder's connection to PostgreSQL: one at a time, one transaction a batch."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import psycopg
 
-from holdfast import clock
+from holdfast import audit, clock
 from holdfast.errors import HoldfastError, RetryLater
 from holdfast.logs import get_logger
 from holdfast.store import statements
@@ -71,6 +71,16 @@ class StoreConnection(SingleConnection):
         with self._failing_later() as connection:
             row = connection.execute(statements.LAST_AUDIT_HASH).fetchone()
         return FIRST_HASH if row is None else cast("str", row[0])
+
+    def audit_lines(self) -> dict[int, str]:
+        """Return the hash of every line of the audit trail that was seen, by its number. Raises: RetryLater."""
+        with self._failing_later() as connection:
+            return dict(connection.execute(statements.AUDIT_LINES).fetchall())
+
+    def add_audit_lines(self, lines: Sequence[audit.Line]) -> None:
+        """Remember lines of the audit trail, all or none. Raises: RetryLater."""
+        with self._failing_later() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(statements.AUDIT_LINE, [(line.seq, line.ts_ns, line.hash) for line in lines])
 
     def write(self, batch: Batch) -> int:
         """Commit a batch and return the number of rows that the server refused, each kept in refused_rows.

@@ -168,4 +168,8 @@ WHERE known.seq = %s
 
 REFUSE = "INSERT INTO refused_rows (table_name, content, error) VALUES (%s, %s, %s)"
 
+AUDIT_LINES = "SELECT seq, hash FROM audit_lines"
+
+AUDIT_LINE = "INSERT INTO audit_lines (seq, ts_ns, hash) VALUES (%s, %s, %s)"
+
 LAST_AUDIT_HASH = "SELECT hash FROM operator_actions ORDER BY seq DESC LIMIT 1"
