@@ -34,6 +34,8 @@ from holdfast._native import IntentAction as Action
 E9 = 1_000_000_000
 NOW_NS = 1_720_013_400 * E9
 DAY_NS = 86_400 * E9
+# The least window in which the same request repeats itself.
+STEP_NS = RiskLimits.loosest()["duplicate_window_ns"]
 SYMBOL = "BTC/USD"
 PERCENT = E9 // 100
 SYMBOLS = [SYMBOL, *(f"S{index:02}/USD" for index in range(60))]
@@ -61,13 +63,7 @@ class Bench:
     _orders: int = 0
 
     def __post_init__(self) -> None:
-        loose = RiskLimits.ceilings() | {
-            "price_min_e9": 1,
-            "stop_loss_min_e9": 1,
-            "stop_loss_default_e9": 1,
-            "duplicate_window_ns": 1,
-            "quote_jump_hold_ns": 1,
-        }
+        loose = RiskLimits.loosest()
         limits = RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **(loose | self.limits))
         sessions = [(NOW_NS + day * DAY_NS - E9, NOW_NS + day * DAY_NS + DAY_NS // 4) for day in (0, 1, 7)]
         self.gate = RiskGate(limits, SYMBOLS, Calendar(sessions, []))
@@ -123,7 +119,7 @@ class Bench:
         )
         if decision.verdict is not Verdict.APPROVED:
             raise Denied((decision.rule, decision.limit_e9, decision.value_e9))
-        self.now_ns += 1
+        self.now_ns += STEP_NS
         return decision
 
     def fill(self, decision: Decision, price_e9: int = 0) -> None:
@@ -198,7 +194,7 @@ class Boundary:
 
     def outcome(self, value: int) -> Outcome:
         """Return what the gate says of a value under this limit."""
-        limits = {self.limit_name: self.limit} if self.limit_name in RiskLimits.ceilings() else {}
+        limits = {self.limit_name: self.limit} if self.limit_name in RiskLimits.bounds() else {}
         try:
             return self.probe(limits, value)
         except Denied as denied:
@@ -256,7 +252,7 @@ def _move(limits: dict[str, int], value: int) -> Outcome:
 
 
 def _jump_hold(limits: dict[str, int], value: int) -> Outcome:
-    bench = Bench(limits | {"quote_jump_max_e9": PERCENT, "price_drift_window_ns": 1})
+    bench = Bench(limits | {"quote_jump_max_e9": PERCENT})
     bench.price_e9 += 2 * E9
     bench.quote()
     bench.now_ns += value
@@ -270,6 +266,10 @@ def _open_positions(limits: dict[str, int], value: int) -> Outcome:
     return bench.broken()
 
 
+def _burst(limits: dict[str, int], value: int) -> Outcome:
+    return _open_positions(limits | {"order_rate_per_s_max": 1}, value)
+
+
 def _repeated(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits)
     for quantity in range(1, value):
@@ -281,7 +281,6 @@ def _identical(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits)
     for _ in range(1, value):
         bench.approve()
-        bench.now_ns += 1
     return bench.broken()
 
 
@@ -296,7 +295,7 @@ def _liquidations(limits: dict[str, int], value: int) -> Outcome:
 def _duplicate(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits)
     bench.approve()
-    bench.now_ns += value - 1
+    bench.now_ns += value - STEP_NS
     return bench.broken()
 
 
@@ -327,7 +326,6 @@ def _losses_in_a_row(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits)
     for _ in range(1, value):
         bench.round_trip(-1)
-        bench.now_ns += 1
     return bench.broken(bench.intent(2 * E9))
 
 
@@ -421,7 +419,7 @@ BOUNDARIES = (
         rule=R.OPEN_POSITIONS, limit_name="open_positions_max", limit=3, probe=_open_positions, scale=E9, is_state=True
     ),
     Boundary(rule=R.OPEN_ORDERS, limit_name="open_orders_max", limit=3, probe=_open_positions, scale=E9, is_state=True),
-    Boundary(rule=R.ORDER_RATE, limit_name="order_burst_max", limit=3, probe=_open_positions, scale=E9, is_state=True),
+    Boundary(rule=R.ORDER_RATE, limit_name="order_burst_max", limit=3, probe=_burst, scale=E9, is_state=True),
     Boundary(rule=R.DUPLICATE_INTENT, limit_name="duplicate_window_ns", limit=E9, probe=_duplicate, is_least=True),
     Boundary(
         rule=R.REPEAT_EXECUTION, limit_name="repeat_entries_max", limit=3, probe=_repeated, scale=E9, is_state=True

@@ -50,12 +50,7 @@ WAIT_S = 10.0
 
 def limits(**changes: int) -> RiskLimits:
     """Return loose limits, changed as asked."""
-    loose = RiskLimits.ceilings() | {
-        "price_min_e9": 1,
-        "stop_loss_min_e9": 1,
-        "stop_loss_default_e9": 1,
-        "duplicate_window_ns": 1,
-    }
+    loose = RiskLimits.loosest()
     return RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **(loose | changes))
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from holdfast._native import RiskLimits
 from holdfast.services.api_gateway import serve
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from trading_day import Day
 
 WAIT_S = 20.0
-LIMITS = {"order_notional_max_e9": 10_000_000_000_000, "open_positions_max": 5}
+LIMITS = RiskLimits(
+    is_short_allowed=False,
+    is_resumed_by_operator=True,
+    **(RiskLimits.loosest() | {"order_notional_max_e9": 10_000_000_000_000, "open_positions_max": 5}),
+)
 
 
 @dataclass
@@ -79,7 +84,7 @@ class RunningGateway:
         started = self._loop.create_future()
         started.add_done_callback(self._note)
         try:
-            await serve(self._settings, self._stopping, limits=LIMITS, limits_hash=7, started=started)
+            await serve(self._settings, self._stopping, limits=LIMITS, started=started)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self._errors.append(error)
             self._is_up.set()

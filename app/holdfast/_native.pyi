@@ -663,7 +663,9 @@ class Reset(Record):
 
 @final
 class LimitChange(Record):
-    """An operator changes a risk limit; `approver` is the second person that a loosening needs."""
+    """An operator changes a risk limit; `approver` is the second person that a loosening needs. The values are the
+    limit's times 1e9, of times the seconds; `expires_ns` 0: it is not looser than configured and stays.
+    """
 
     operator: str = ...
     approver: str = ...
@@ -683,6 +685,27 @@ class StrategySwitch(Record):
     strategy: str = ...
     ts_event_ns: int = ...
     is_enabled: int = ...
+
+@final
+class LimitProposal(Record):
+    """An operator asks to loosen a risk limit: another one's LimitChange, caused by this, puts it in force."""
+
+    operator: str = ...
+    reason: str = ...
+    key: str = ...
+    old_e9: int = ...
+    new_e9: int = ...
+    expires_ns: int = ...
+    ts_event_ns: int = ...
+
+@final
+class LimitWithdrawal(Record):
+    """An operator takes a proposal, its cause, off the table."""
+
+    operator: str = ...
+    reason: str = ...
+    key: str = ...
+    ts_event_ns: int = ...
 
 RECORDS: Final[tuple[type[Record], ...]]
 
@@ -1131,13 +1154,39 @@ class RiskLimits:
     def __new__(cls, *, is_short_allowed: bool, is_resumed_by_operator: bool, **limits: int) -> Self:
         """Take every limit by name; TypeError for a missing or unknown one, ValueError beyond its bounds."""
     @staticmethod
-    def ceilings() -> dict[str, int]:
-        """Return name and greatest value of every limit."""
+    def bounds() -> dict[str, tuple[int, int]]:
+        """Return the least and the greatest value of every limit."""
+    @staticmethod
+    def loosest() -> dict[str, int]:
+        """Return every limit at the bound where it allows most."""
     def as_dict(self) -> dict[str, int]:
         """Return every limit by name."""
     @property
     def hash(self) -> int:
         """What every decision under these limits carries."""
+
+LOOSENED_NS_MAX: Final[int]
+"""How long a limit may be looser than it is configured, ns."""
+
+@final
+class LimitBook:
+    """Configured limits and changes, at most one for each limit; it knows no time but what it is given."""
+    def __new__(cls, configured: RiskLimits) -> Self: ...
+    def apply(self, change: LimitChange) -> str | None:
+        """Take a change; return why it has no effect, or None."""
+    def refusal(self, change: LimitChange) -> str | None:
+        """Return why a change would have no effect, or None."""
+    def is_loosening(self, key: str, new_e9: int) -> bool | None:
+        """Return whether a change allows more than is in force; None for an unknown limit or value."""
+    def is_beyond_configured(self, key: str, new_e9: int) -> bool | None:
+        """Return whether a change allows more than is configured; None for an unknown limit or value."""
+    def expire(self, now_ns: int) -> bool:
+        """End what has expired; true if there was any."""
+    @property
+    def in_force(self) -> RiskLimits:
+        """The limits in force."""
+    def changes(self) -> list[tuple[str, int, int]]:
+        """Return name, value and end (ns UTC; 0: none) of every change in force."""
 
 @final
 class Calendar:
@@ -1230,6 +1279,8 @@ class RiskLoop:
         """Breakers tripped since the start."""
     def usages(self) -> list[tuple[Reason, int, int]]:
         """Return rule, limit and value of what fills up over time."""
+    def limits(self) -> dict[str, int]:
+        """Return the limits in force by name."""
     def lag(self) -> dict[str, int]:
         """Return the records not yet read, by journal."""
     @property

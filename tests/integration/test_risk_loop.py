@@ -11,6 +11,7 @@ from holdfast._native import (
     Fill,
     IntentAction,
     JournalName,
+    LimitChange,
     OrderEvent,
     OrderEventKind,
     OrderIntent,
@@ -182,4 +183,59 @@ def test_the_second_loss_level_sets_the_kill_latch_itself(risk_bench: RiskBench)
         latch = risk_bench.latch()
         assert (latch.is_set, latch.operator) == (True, "risk-manager")
         assert "daily loss" in latch.reason
+    assert risk_bench.replay().difference == ""
+
+
+def _change(bench: RiskBench, quantity: int, *, approver: str, seconds: float) -> LimitChange:
+    now_ns = time.time_ns()
+    expires_ns = now_ns + int(seconds * E9) if seconds else 0
+    change = LimitChange(
+        operator="ann",
+        approver=approver,
+        reason="test",
+        key="order_quantity_max_e9",
+        new_e9=quantity * E9,
+        expires_ns=expires_ns,
+        ts_event_ns=now_ns,
+    )
+    bench.write("control", change)
+    return change
+
+
+def _has_hash(limits_hash: int) -> Callable[[object], bool]:
+    return lambda record: isinstance(record, TradingState) and record.limits_hash == limits_hash
+
+
+def test_a_changed_limit_holds_across_a_restart_ends_by_itself_and_is_replayed(risk_bench: RiskBench) -> None:
+    risk_bench.limits = configured = limits(order_quantity_max_e9=10 * E9)
+    loosened = limits(order_quantity_max_e9=20 * E9)
+    risk_bench.reconcile()
+
+    def judged(quantity: int) -> Decision:
+        risk_bench.write("market_data", quote())
+        return orders.decision(risk_bench.write("signals", intent(quantity)))
+
+    with risk_bench.running() as loop:
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+        assert judged(11).rule is Reason.ORDER_QUANTITY
+        _change(risk_bench, 30, approver="ann", seconds=3)
+        _change(risk_bench, 20, approver="bob", seconds=3)
+        orders.until(_has_hash(loosened.hash))
+        approved = judged(20)
+        assert (approved.verdict, approved.limits_hash) == (Verdict.APPROVED, loosened.hash)
+        assert judged(21).rule is Reason.ORDER_QUANTITY
+        assert loop.limits() == loosened.as_dict()
+    with risk_bench.running():
+        assert judged(19).verdict is Verdict.APPROVED
+        ended = orders.until(_has_hash(configured.hash))
+        assert ended.ts_ns >= approved.ts_ns
+        assert judged(11).rule is Reason.ORDER_QUANTITY
+        _change(risk_bench, 5, approver="", seconds=0)
+        orders.until(_has_hash(limits(order_quantity_max_e9=5 * E9).hash))
+    _change(risk_bench, 15, approver="bob", seconds=1e-9)
+    with risk_bench.running():
+        orders.until(_has_hash(configured.hash))
+        assert judged(11).rule is Reason.ORDER_QUANTITY
+        assert judged(10).verdict is Verdict.APPROVED
     assert risk_bench.replay().difference == ""

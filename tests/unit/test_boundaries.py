@@ -29,7 +29,7 @@ def broken_by_the_value(boundary: Boundary, word: str) -> bool:
 
 
 def test_every_limit_has_its_boundary() -> None:
-    assert {boundary.limit_name for boundary in BOUNDARIES} >= RiskLimits.ceilings().keys() - NOT_A_RULE
+    assert {boundary.limit_name for boundary in BOUNDARIES} >= RiskLimits.bounds().keys() - NOT_A_RULE
 
 
 @pytest.mark.parametrize(

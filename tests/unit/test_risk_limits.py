@@ -71,7 +71,7 @@ def test_the_described_defaults_are_shipped() -> None:
 
 
 def test_every_native_limit_is_set_by_exactly_one_key() -> None:
-    assert parse(SHIPPED).limits.as_dict().keys() == RiskLimits.ceilings().keys()
+    assert parse(SHIPPED).limits.as_dict().keys() == RiskLimits.bounds().keys()
 
 
 def test_staging_halves_amounts_and_production_starts_at_a_quarter() -> None:
@@ -129,7 +129,7 @@ def test_a_missing_section_and_an_unknown_key_are_refused(section: str) -> None:
 
 
 def test_the_ceiling_passes_and_one_more_is_refused() -> None:
-    ceiling = RiskLimits.ceilings()["open_orders_max"]
+    ceiling = RiskLimits.bounds()["open_orders_max"][1]
     assert parse(changed("activity", "open_orders_max", ceiling)).limits.as_dict()["open_orders_max"] == ceiling
     with pytest.raises(ConfigError, match=f"at most {ceiling}"):
         parse(changed("activity", "open_orders_max", ceiling + 1))

@@ -33,12 +33,7 @@ PEER = "nautilus_trader RiskEngine"
 
 def make_gate() -> RiskGate:
     """Return a gate for 50 symbols with quotes, ten open orders and limits that the benchmark's orders pass."""
-    limits = RiskLimits.ceilings() | {
-        "price_min_e9": 1,
-        "stop_loss_min_e9": 1,
-        "stop_loss_default_e9": 1,
-        "duplicate_window_ns": 1,
-    }
+    limits = RiskLimits.loosest()
     loose = RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **limits)
     gate = RiskGate(loose, SYMBOLS, Calendar([(NOW_NS - DAY_NS, NOW_NS + DAY_NS)], []))
     account = AccountSnapshot(equity_e9=10**6 * E9, buying_power_e9=10**6 * E9, is_shorting_enabled=1)

@@ -17,7 +17,7 @@ from holdfast.settings import load_settings
 commands = typer.Typer(name="token", help="Access tokens of the API.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Who uses it: an operator's or a program's name.")]
-RoleName = Annotated[str, typer.Option("--role", help="viewer | operator")]
+RoleName = Annotated[str, typer.Option("--role", help="viewer | operator | admin")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def create(
 ) -> None:
     """Make a token and print it: this once, it is not stored."""
     if role.upper() not in Role.__members__:
-        raise BadInput(f"role {role!r}: expected viewer or operator")
+        raise BadInput(f"role {role!r}: expected viewer, operator or admin")
     settings = load_settings(config, env=env)
     who, why = operator_or_user(operator), required_reason(reason)
     record(

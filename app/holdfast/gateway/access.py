@@ -59,3 +59,4 @@ def require(role: Role) -> Callable[[Request, Credentials], Awaitable[Token]]:
 
 Viewer = Annotated[Token, Security(require(Role.VIEWER))]
 Operator = Annotated[Token, Security(require(Role.OPERATOR))]
+Admin = Annotated[Token, Security(require(Role.ADMIN))]

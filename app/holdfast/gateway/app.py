@@ -17,6 +17,8 @@ from holdfast.gateway import answers, events, schemas
 from holdfast.gateway.access import MISSING, OPEN_REFUSALS, REFUSALS, Operator, Refusal, Viewer, identify
 from holdfast.gateway.control import Control
 from holdfast.gateway.guard import Guard, RequestRate
+from holdfast.gateway.limit_routes import limit_routes
+from holdfast.gateway.limits import Limits
 from holdfast.gateway.tokens import TokenFile
 from holdfast.gateway.view import JournalView
 from holdfast.logs import get_logger
@@ -43,8 +45,7 @@ class Parts:
     view: JournalView
     control: Control
     tokens: TokenFile
-    limits: dict[str, int]
-    limits_hash: int
+    limits: Limits
     stopping: asyncio.Event
 
 
@@ -64,6 +65,7 @@ def create_app(parts: Parts, *, rate: RequestRate | None = None) -> FastAPI:
     app.include_router(_reading_routes(parts))
     app.include_router(_risk_routes(parts))
     app.include_router(_operator_routes(parts))
+    app.include_router(limit_routes(parts.limits))
     _add_events(app, parts)
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -151,11 +153,12 @@ def _risk_routes(parts: Parts) -> APIRouter:
     @router.get("/api/v1/risk")
     async def risk(_token: Viewer, limit: Limit = 100) -> schemas.RiskBody:
         """Show risk limits, their use, and the newest denials."""
+        limits = parts.limits.view.in_force()
         return schemas.RiskBody(
-            limits_hash=f"{parts.limits_hash:016x}",
+            limits_hash=f"{limits.hash:016x}",
             limits={
                 name.removesuffix("_e9"): schemas.decimal_text(value) if name.endswith("_e9") else value
-                for name, value in parts.limits.items()
+                for name, value in limits.as_dict().items()
             },
             usage=answers.usage(view),
             denied_by_rule=dict(view.totals.denied_by_reason),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast import audit, clock
-from holdfast._native import JournalFull, JournalWriter, KillLatch, Reset, StrategySwitch, Trip
+from holdfast._native import JournalFull, JournalName, JournalWriter, KillLatch, Reset, StrategySwitch, Trip
 from holdfast.journals import open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 
@@ -50,7 +50,7 @@ class Control:
         has_changed = self.latch.trip(operator, reason, now_ns)
         self._note_change(has_changed=has_changed)
         log.warning("trading_tripped", operator=operator, reason=reason, has_changed=has_changed)
-        is_audited = self._audit("trip", operator, reason)
+        is_audited = self.audit("trip", operator, reason)
         return has_changed, self._journal(Trip, operator, reason, now_ns) and is_audited
 
     def reset(self, operator: str, reason: str) -> tuple[bool, bool]:
@@ -60,24 +60,22 @@ class Control:
         has_changed = self.latch.reset(operator, reason, now_ns)
         self._note_change(has_changed=has_changed)
         log.warning("trading_reset", operator=operator, reason=reason, has_changed=has_changed)
-        is_audited = self._audit("reset", operator, reason)
+        is_audited = self.audit("reset", operator, reason)
         return has_changed, self._journal(Reset, operator, reason, now_ns) and is_audited
 
     def switch(self, operator: str, reason: str, strategy: str, *, is_enabled: bool) -> bool:
         """Switch a strategy on or off. Returns whether it is journaled: without that it has no effect."""
         now_ns = clock.now_ns()
         log.warning("strategy_switched", operator=operator, strategy=strategy, is_enabled=is_enabled, reason=reason)
-        self._audit("strategy_on" if is_enabled else "strategy_off", operator, reason, subject=strategy)
-        return self._append(
-            StrategySwitch(
-                operator=cut(operator, OPERATOR_BYTES_MAX),
-                reason=cut(reason, REASON_BYTES_MAX),
-                strategy=strategy,
-                ts_event_ns=now_ns,
-                is_enabled=int(is_enabled),
-            ),
-            now_ns,
+        self.audit("strategy_on" if is_enabled else "strategy_off", operator, reason, subject=strategy)
+        record = StrategySwitch(
+            operator=cut(operator, OPERATOR_BYTES_MAX),
+            reason=cut(reason, REASON_BYTES_MAX),
+            strategy=strategy,
+            ts_event_ns=now_ns,
+            is_enabled=int(is_enabled),
         )
+        return self.append(record, now_ns) > 0
 
     def journal_latch(self) -> None:
         """Journal a trip or reset that another process did; nothing happens when there was none."""
@@ -92,9 +90,18 @@ class Control:
             self._seen_generation = generation
             if not self.latch.operator:
                 # A command records what it does; a script that only stores a byte does not.
-                self._audit(kind.__name__.lower(), operator, reason)
+                self.audit(kind.__name__.lower(), operator, reason)
 
-    def _audit(self, action: str, operator: str, reason: str, *, subject: str = "") -> bool:
+    def audit(
+        self,
+        action: str,
+        operator: str,
+        reason: str,
+        *,
+        subject: str = "",
+        approver: str = "",
+        detail: str = "",
+    ) -> bool:
         """Record an action in the audit trail; False, and said, when it cannot be written."""
         try:
             audit.append(
@@ -104,7 +111,8 @@ class Control:
                 reason=reason,
                 ts_ns=clock.now_ns(),
                 subject=subject,
-                detail="through the gateway",
+                approver=approver,
+                detail=detail or "through the gateway",
             )
         except OSError as error:
             log.exception("audit_trail_not_written", error=str(error))
@@ -122,15 +130,16 @@ class Control:
         record = kind(
             operator=cut(operator, OPERATOR_BYTES_MAX), reason=cut(reason, REASON_BYTES_MAX), ts_event_ns=ts_event_ns
         )
-        return self._append(record, clock.now_ns())
+        return self.append(record, clock.now_ns()) > 0
 
-    def _append(self, record: Record, ts_ns: int) -> bool:
+    def append(self, record: Record, ts_ns: int, *, cause_seq: int = 0) -> int:
+        """Journal a record, caused by another of this journal; returns its number, 0 when there is no room."""
+        cause = JournalName.CONTROL if cause_seq else JournalName.NONE
         try:
-            self._writer.append(record, ts_ns=ts_ns)
+            return self._writer.append(record, ts_ns=ts_ns, cause_journal=cause, cause_seq=cause_seq)
         except JournalFull as error:
             log.exception("control_journal_full", error=str(error))
-            return False
-        return True
+            return 0
 
     def _generation_at_start(self, settings: Settings) -> int:
         """Return the latch's generation if its latest change is journaled, else one that never was."""

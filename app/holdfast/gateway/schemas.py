@@ -283,6 +283,56 @@ class OperatorAnswer(Body):
     kill_latch: LatchBody
 
 
+class LimitBody(Body):
+    """A risk limit by its key in risk_limits.toml, in its unit; `configured` is scaled for the environment."""
+
+    key: str
+    value: DecimalText
+    configured: DecimalText
+    least: DecimalText
+    greatest: DecimalText
+    expires_at: Stamp | None
+
+
+class ProposalBody(Body):
+    """A loosening that waits for a second person until `lapses_at`; in force it would end at `expires_at`."""
+
+    seq: int
+    key: str
+    value: DecimalText
+    in_force: DecimalText
+    operator: str
+    reason: str
+    proposed_at: Stamp | None
+    expires_at: Stamp | None
+    lapses_at: Stamp | None
+
+
+class LimitsBody(Body):
+    """The risk limits in force, and what is proposed."""
+
+    limits_hash: str
+    limits: list[LimitBody]
+    proposals: list[ProposalBody]
+
+
+class LimitRequest(OperatorRequest):
+    """The value that a limit shall have. What is looser than configured ends after `duration_s`; else it is 0."""
+
+    key: str = Field(pattern=r"^[a-z_]{1,40}\.[a-z0-9_]{1,60}$", examples=["order.quantity_max"])
+    value: str = Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?$", examples=["1500"])
+    duration_s: int = Field(default=0, strict=True, ge=0, le=86_400)
+
+
+class LimitAnswer(Body):
+    """The limit is in force as asked, or `proposal` waits for a second person."""
+
+    operator: str
+    key: str
+    proposal: int | None
+    is_in_force: bool
+
+
 class SwitchAnswer(Body):
     """The strategy after the switch."""
 

@@ -24,6 +24,7 @@ class Role(IntEnum):
 
     VIEWER = 1
     OPERATOR = 2
+    ADMIN = 3
 
 
 @dataclass(frozen=True, slots=True)

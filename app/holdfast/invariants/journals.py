@@ -6,6 +6,8 @@ from holdfast._native import (
     Decision,
     IntentAction,
     LimitChange,
+    LimitProposal,
+    LimitWithdrawal,
     OrderIntent,
     Reset,
     StrategySwitch,
@@ -45,10 +47,13 @@ def every_approval_acted_on(evidence: Evidence) -> Iterator[str]:
             yield f"client_order_id {client_order_id}: approved as orders {decision.seq}, never heard of again"
 
 
+OPERATORS = (Trip, Reset, LimitChange, LimitProposal, LimitWithdrawal, StrategySwitch)
+
+
 def every_operator_named(evidence: Evidence) -> Iterator[str]:
     """Each command has an operator and a reason."""
     for record in evidence.journals["control"]:
-        if isinstance(record, Trip | Reset | LimitChange | StrategySwitch) and not (record.operator and record.reason):
+        if isinstance(record, OPERATORS) and not (record.operator and record.reason):
             yield f"control {record.seq}: {type(record).__name__} by {record.operator!r} because {record.reason!r}"
 
 

@@ -2,21 +2,28 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast._native import (
     Consumed,
     Decision,
     IntentAction,
+    LimitBook,
+    LimitChange,
     Order,
     OrderClass,
     OrderTable,
     PositionBook,
+    RiskLimits,
     Side,
     Verdict,
 )
 from holdfast.invariants.evidence import Evidence
+
+if TYPE_CHECKING:
+    from holdfast._native import Record
 
 SECOND_NS = 1_000_000_000
 E9 = 1_000_000_000
@@ -72,15 +79,40 @@ class Desk:
         return order.replaces_order_id or order.venue_order_id or order.client_order_id
 
 
+class Active:
+    """The limits in force, as they follow from the configured ones and what operators changed."""
+
+    def __init__(self, configured: RiskLimits, control: "Iterable[Record]") -> None:
+        self._book = LimitBook(configured)
+        self._control = iter(control)
+        self._reached = 0
+        self._take()
+
+    def _take(self) -> None:
+        self.hash = self._book.in_force.hash
+        self.limits = self._book.in_force.as_dict()
+
+    def follow(self, record: "Record") -> None:
+        """Take the next record of `orders`: how far operators were heard, and how late it is."""
+        if isinstance(record, Consumed):
+            while self._reached < record.control_seq and (step := next(self._control, None)) is not None:
+                self._reached = step.seq
+                if isinstance(step, LimitChange) and self._book.apply(step) is None:
+                    self._take()
+        elif self._book.expire(record.ts_ns):
+            self._take()
+
+
 def limits_hold_in_the_worst_case(evidence: Evidence) -> Iterator[str]:
     """After each approved entry the position stays within its limit though everything open fills."""
     if evidence.limits is None:
         return
-    limits = evidence.limits.as_dict()
+    active = Active(evidence.limits, evidence.journals["control"])
     desk = Desk()
     executed = iter(evidence.executed)
     reached, consumed = 0, Consumed()
     for record in evidence.decided:
+        active.follow(record)
         if isinstance(record, Consumed):
             consumed = record
         if not isinstance(record, Decision) or not _is_approved_order(record):
@@ -90,7 +122,7 @@ def limits_hold_in_the_worst_case(evidence: Evidence) -> Iterator[str]:
             reached = step.seq
         desk.pending[record.client_order_id] = record
         if not record.is_reduction and record.order_class in (OrderClass.NONE, OrderClass.SIMPLE):
-            yield from _beyond(record, desk, limits)
+            yield from _beyond(record, desk, active.limits)
 
 
 def _beyond(decision: Decision, desk: Desk, limits: dict[str, int]) -> Iterator[str]:
@@ -112,12 +144,14 @@ def rates_hold(evidence: Evidence) -> Iterator[str]:
     """Approved entries stay within the rate of orders and the repetitions of one symbol."""
     if evidence.limits is None:
         return
-    limits = evidence.limits.as_dict()
+    active = Active(evidence.limits, evidence.journals["control"])
     times: list[int] = []
     by_symbol: dict[tuple[str, str], list[int]] = defaultdict(list)
     for record in evidence.decided:
+        active.follow(record)
         if not isinstance(record, Decision) or not _is_approved_order(record) or record.is_reduction:
             continue
+        limits = active.limits
         times.append(record.ts_ns)
         in_second = len(times) - bisect_left(times, record.ts_ns - SECOND_NS + 1)
         if in_second > limits["order_burst_max"] + limits["order_rate_per_s_max"]:
@@ -134,9 +168,11 @@ def every_decision_under_the_active_limits(evidence: Evidence) -> Iterator[str]:
     """Approvals carry the hash of the limits that are active."""
     if evidence.limits is None:
         return
+    active = Active(evidence.limits, evidence.journals["control"])
     for record in evidence.decided:
-        if isinstance(record, Decision) and _is_approved_order(record) and record.limits_hash != evidence.limits.hash:
-            yield f"orders {record.seq}: limits {record.limits_hash:x}, active {evidence.limits.hash:x}"
+        active.follow(record)
+        if isinstance(record, Decision) and _is_approved_order(record) and record.limits_hash != active.hash:
+            yield f"orders {record.seq}: limits {record.limits_hash:x}, active {active.hash:x}"
 
 
 def _is_approved_order(decision: Decision) -> bool:

@@ -12,9 +12,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from holdfast import clock
+from holdfast._native import RiskLimits
 from holdfast.errors import ConfigError
 from holdfast.gateway.app import Parts, create_app
 from holdfast.gateway.control import Control
+from holdfast.gateway.limit_view import LimitView
+from holdfast.gateway.limits import Limits
 from holdfast.gateway.tokens import TokenFile, tokens_file
 from holdfast.gateway.view import JournalView
 from holdfast.logs import get_logger
@@ -128,8 +131,7 @@ async def serve(
     settings: Settings,
     stopping: asyncio.Event,
     *,
-    limits: dict[str, int],
-    limits_hash: int,
+    limits: RiskLimits,
     started: asyncio.Future[int],
 ) -> None:
     """Serve until `stopping`; `started` gets the port once requests are answered."""
@@ -137,13 +139,14 @@ async def serve(
     view = JournalView(settings)
     try:
         await asyncio.to_thread(view.catch_up)
+        in_force = LimitView(limits)
+        await asyncio.to_thread(in_force.read, settings)
         parts = Parts(
             settings=settings,
             view=view,
             control=control,
             tokens=TokenFile(tokens_file(settings)),
-            limits=limits,
-            limits_hash=limits_hash,
+            limits=Limits(in_force, control),
             stopping=stopping,
         )
         server = make_server(create_app(parts), settings)
@@ -167,8 +170,8 @@ async def serve(
 async def run(frame: Frame) -> None:
     """Run the api-gateway until the frame stops."""
     risk = load_risk_limits(frame.settings)
-    limits, limits_hash = risk.limits.as_dict(), risk.hash
+    limits = risk.limits
     del risk
     started = asyncio.get_running_loop().create_future()
     started.add_done_callback(lambda future: None if future.cancelled() else frame.ready())
-    await serve(frame.settings, frame.stopping, limits=limits, limits_hash=limits_hash, started=started)
+    await serve(frame.settings, frame.stopping, limits=limits, started=started)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from holdfast import clock, metrics
-from holdfast._native import Reason, RiskLimits, RiskLoop, TradingStateCode
+from holdfast._native import Reason, RiskLoop, TradingStateCode
 from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
@@ -32,11 +32,13 @@ class Report:
         self._trips = 0
         self._state: tuple[TradingStateCode, Reason] | None = None
         self._near: frozenset[Reason] = frozenset()
+        self._limits: dict[str, int] = {}
 
     def update(self) -> None:
         """Read everything once."""
         self._count_decisions()
         self._tell_state()
+        self._tell_limits()
         self._warn()
         buckets, sum_ns = self._loop.check_ns()
         metrics.RISK_CHECK_SECONDS_SUM.set(sum_ns / 1e9)
@@ -64,6 +66,16 @@ class Report:
             metrics.TRADING_STATE.labels(state=code.label).set(code == state)
         log.warning("trading_state_changed", state=state.label, rule=rule.label)
 
+    def _tell_limits(self) -> None:
+        limits = self._loop.limits()
+        changed = {name: value for name, value in limits.items() if self._limits.get(name) != value}
+        for name, value in changed.items():
+            if self._limits:
+                log.warning("risk_limit_changed", limit=name, before=self._limits[name], now=value)
+            label, is_scaled = name.removesuffix("_e9"), name.endswith("_e9")
+            metrics.RISK_LIMIT.labels(limit=label).set(value / 1e9 if is_scaled else value)
+        self._limits = limits
+
     def _warn(self) -> None:
         near = set()
         for rule, limit_e9, value_e9 in self._loop.usages():
@@ -73,13 +85,6 @@ class Report:
                 if rule not in self._near:
                     log.warning("risk_limit_near", rule=rule.label, limit_e9=limit_e9, value_e9=value_e9)
         self._near = frozenset(near)
-
-
-def show_limits(limits: RiskLimits) -> None:
-    """Tell Prometheus the limits in force."""
-    for name, value in limits.as_dict().items():
-        label, is_scaled = name.removesuffix("_e9"), name.endswith("_e9")
-        metrics.RISK_LIMIT.labels(limit=label).set(value / 1e9 if is_scaled else value)
 
 
 def quantile_ns(buckets: Sequence[tuple[int, int]], quantile: float) -> int:
@@ -121,7 +126,6 @@ async def run(frame: Frame) -> None:
     risk = load_risk_limits(frame.settings)
     loop = await _start(frame, risk)
     report = Report(loop, risk.warn_at_percent)
-    show_limits(risk.limits)
     log.info("risk_state_rebuilt", limits_hash=risk.hash, duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)
     turning = asyncio.ensure_future(frame.host.run_loop(loop, frame.settings, INPUTS[1:]))
     stopping = asyncio.ensure_future(frame.stopping.wait())

@@ -226,7 +226,7 @@ def parse_risk_limits(
         expected = EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise ConfigError(file=file, key=key, expected=expected) from None
     scale_percent: int = getattr(parsed.scale_percent, environment)
-    ceilings = RiskLimits.ceilings()
+    bounds = RiskLimits.bounds()
     limits: dict[str, int] = {}
     keys: dict[str, str] = {}
     for key, native, value in _native_values(parsed):
@@ -234,7 +234,7 @@ def parse_risk_limits(
         where: Path | str = file
         for variable in (name for name, target in OVERRIDES.items() if target == key and name in overrides):
             scaled, where = overrides[variable], f"environment variable {variable}"
-        limits[native.name] = _whole(scaled, native, ceilings[native.name], key=key, file=where)
+        limits[native.name] = _whole(scaled, native, bounds[native.name], key=key, file=where)
         keys[native.name] = key
     return RiskSettings(
         limits=_to_native(parsed, limits, keys, file),
@@ -264,13 +264,28 @@ def _native_values(parsed: RiskLimitsFile) -> Iterator[tuple[str, Native, Decima
                 yield f"{section_name}.{field_name}", native, getattr(section, field_name)
 
 
-def _whole(value: Decimal, native: Native, ceiling: int, *, key: str, file: Path | str) -> int:
-    in_bounds = value.is_finite() and 0 < value * native.scale <= ceiling
+def limit_keys() -> dict[str, Native]:
+    """Return every key that sets a native limit, and how."""
+    sections = ((name, field.annotation) for name, field in RiskLimitsFile.model_fields.items())
+    return {
+        f"{section_name}.{field_name}": native
+        for section_name, section in sections
+        if isinstance(section, type) and issubclass(section, Section)
+        for field_name, field in section.model_fields.items()
+        for native in field.metadata
+        if isinstance(native, Native)
+    }
+
+
+def _whole(value: Decimal, native: Native, bounds: tuple[int, int], *, key: str, file: Path | str) -> int:
+    least, greatest = bounds
+    in_bounds = value.is_finite() and 0 < value * native.scale <= greatest
     whole = int(value * native.scale) if in_bounds else 0
     is_cut = native.scale == 1 and whole != value
-    if whole < 1 or is_cut:
+    if whole < least or is_cut:
         kind = "a whole number" if native.scale == 1 else "a number"
-        expected = f"{kind} above 0 and at most {Decimal(ceiling) / native.scale:f}"
+        floor = "above 0" if least == 1 else f"of at least {Decimal(least) / native.scale:f}"
+        expected = f"{kind} {floor} and at most {Decimal(greatest) / native.scale:f}"
         raise ConfigError(file=file, key=key, expected=expected, found=str(value))
     return whole
 

@@ -15,6 +15,8 @@ from holdfast._native import (
     Decision,
     Fill,
     LimitChange,
+    LimitProposal,
+    LimitWithdrawal,
     OrderEvent,
     OrderStatus,
     OrderTable,
@@ -84,6 +86,8 @@ class Projection:
             Trip: self._on_operator,
             Reset: self._on_operator,
             LimitChange: self._on_operator,
+            LimitProposal: self._on_operator,
+            LimitWithdrawal: self._on_operator,
             StrategySwitch: self._on_operator,
         }
         self._begin()
@@ -241,7 +245,7 @@ class Projection:
             self._put_risk_event(journal, record, "reconciliation_mismatch", "critical", message)
 
     def _on_operator(self, journal: str, record: Record) -> None:
-        assert isinstance(record, (Trip, Reset, LimitChange, StrategySwitch))
+        assert isinstance(record, (Trip, Reset, LimitChange, LimitProposal, LimitWithdrawal, StrategySwitch))
         action = type(record).__name__
         content = canonical(record.as_dict() | {"seq": record.seq, "ts_ns": record.ts_ns, "action": action})
         previous, self._audit_hash = self._audit_hash, chain(self._audit_hash, content)

@@ -11,6 +11,7 @@ mod encode;
 mod hop;
 mod journal;
 mod latch;
+mod limit_book;
 mod matching;
 mod orders;
 mod records;
@@ -34,6 +35,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     encode::register(module)?;
     book::register(module)?;
     risk::register(module)?;
+    limit_book::register(module)?;
     orders::register(module)?;
     matching::register(module)?;
     venue_market::register(module)

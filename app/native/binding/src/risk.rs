@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Every limit of the gate: whole numbers, each between 1 and its ceiling.
+/// Every limit of the gate: whole numbers, each within its compiled-in bounds.
 #[pyclass(frozen, skip_from_py_object, module = "holdfast._native")]
 #[derive(Clone, Copy)]
-struct RiskLimits(risk::RiskLimits);
+pub(crate) struct RiskLimits(pub(crate) risk::RiskLimits);
 
 #[pymethods]
 impl RiskLimits {
@@ -39,41 +39,41 @@ impl RiskLimits {
             }
             count += 1;
         }
-        if count != risk::RiskLimits::CEILINGS.len() {
+        if count != risk::RiskLimits::BOUNDS.len() {
             return Err(PyTypeError::new_err(format!(
                 "{count} of {} limits given",
-                risk::RiskLimits::CEILINGS.len()
+                risk::RiskLimits::BOUNDS.len()
             )));
         }
-        let validated = built.validated().map_err(|error| {
-            let risk::LimitOutOfBounds {
-                name,
-                value,
-                least,
-                greatest,
-            } = error;
-            PyValueError::new_err(format!("{name} must be between {least} and {greatest}, not {value}"))
-        })?;
+        let validated = built
+            .validated()
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self(validated))
     }
 
-    /// Name and greatest value of every limit.
+    /// Name, least and greatest value of every limit.
     #[staticmethod]
-    fn ceilings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    fn bounds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let dict = PyDict::new(py);
-        for (name, ceiling) in risk::RiskLimits::CEILINGS {
-            dict.set_item(name, ceiling)?;
+        for (name, bounds) in risk::RiskLimits::BOUNDS {
+            dict.set_item(name, (bounds.least, bounds.greatest))?;
+        }
+        Ok(dict)
+    }
+
+    /// Every limit at the bound where it allows most.
+    #[staticmethod]
+    fn loosest(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, bounds) in risk::RiskLimits::BOUNDS {
+            dict.set_item(name, bounds.loosest())?;
         }
         Ok(dict)
     }
 
     /// Every limit by name.
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for ((name, _), value) in risk::RiskLimits::CEILINGS.iter().zip(self.0.values()) {
-            dict.set_item(name, value)?;
-        }
-        Ok(dict)
+        limits_dict(py, self.0.values())
     }
 
     /// What every decision under these limits carries.
@@ -81,6 +81,14 @@ impl RiskLimits {
     fn hash(&self) -> u64 {
         self.0.hash()
     }
+}
+
+fn limits_dict(py: Python<'_>, values: impl IntoIterator<Item = i64>) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    for ((name, _), value) in risk::RiskLimits::BOUNDS.iter().zip(values) {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
 }
 
 /// Sessions and blackout windows: pairs of begin and end, ns UTC, sorted and without overlap.
@@ -478,6 +486,11 @@ impl RiskLoop {
             .zip(self.stats.usages())
             .map(|(rule, usage)| usage_row(py, *rule, usage))
             .collect()
+    }
+
+    /// The limits in force by name.
+    fn limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        limits_dict(py, self.stats.limits())
     }
 
     /// Records not yet read, by journal.

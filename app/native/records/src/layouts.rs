@@ -112,7 +112,8 @@ macro_rules! for_each_record {
             Trip = 64, 1 { operator: Text<32>, reason: Text<128>, ts_event_ns: i64, } reserved 0;
             /// An operator clears the breaker or the kill latch.
             Reset = 65, 1 { operator: Text<32>, reason: Text<128>, ts_event_ns: i64, } reserved 0;
-            /// An operator changes a risk limit; `approver` is the second person that a loosening needs.
+            /// An operator changes a risk limit; `approver` is the second person that a loosening needs. The values are the
+            /// limit's times 1e9, of times the seconds; `expires_ns` 0: it is not looser than configured and stays.
             LimitChange = 66, 1 {
                 operator: Text<32>, approver: Text<32>, reason: Text<128>, key: Text<64>, old_e9: i64, new_e9: i64, expires_ns: i64, ts_event_ns: i64,
             } reserved 0;
@@ -120,6 +121,12 @@ macro_rules! for_each_record {
             StrategySwitch = 67, 1 {
                 operator: Text<32>, reason: Text<128>, strategy: Text<32>, ts_event_ns: i64, is_enabled: u8,
             } reserved 7;
+            /// An operator asks to loosen a risk limit: another one's LimitChange, caused by this, puts it in force.
+            LimitProposal = 68, 1 {
+                operator: Text<32>, reason: Text<128>, key: Text<64>, old_e9: i64, new_e9: i64, expires_ns: i64, ts_event_ns: i64,
+            } reserved 0;
+            /// An operator takes a proposal, its cause, off the table.
+            LimitWithdrawal = 69, 1 { operator: Text<32>, reason: Text<128>, key: Text<64>, ts_event_ns: i64, } reserved 0;
         }
     };
 }

@@ -96,14 +96,16 @@ impl Gate {
         let day = self.calendar.day_of(clock.session_ns);
         day.day > self.counters.day.day
             || self.has_runaway()
+            || self.book.is_due(clock.now_ns)
             || BREAKERS.iter().zip(&self.tripped).any(|(rule, tripped)| match tripped {
                 Some(tripped) => tripped.clears_ns != 0 && tripped.clears_ns <= clock.now_ns,
                 None => self.usage(*rule).is_exceeded(),
             })
     }
 
-    /// Begins a new session day, ends cool-downs and trips breakers; gives each breaker that tripped.
+    /// Begins a new session day, ends cool-downs and changes of limits, trips breakers; gives each that tripped.
     pub fn advance(&mut self, clock: Clock, mut on_trip: impl FnMut(BreakerTripped)) {
+        self.expire_limits(clock.now_ns);
         self.roll(self.calendar.day_of(clock.session_ns));
         self.end_cool_downs(clock.now_ns);
         for (index, &rule) in BREAKERS.iter().enumerate() {
@@ -127,6 +129,13 @@ impl Gate {
             };
             self.restore_trip(&tripped);
             on_trip(tripped);
+        }
+    }
+
+    /// Ends the changes of limits whose time is over.
+    pub(crate) fn expire_limits(&mut self, now_ns: i64) {
+        if self.book.expire(now_ns) {
+            self.take_limits();
         }
     }
 

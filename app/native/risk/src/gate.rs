@@ -3,6 +3,7 @@
 use crate::breakers::Tripped;
 use crate::calendar::Calendar;
 use crate::counters::{BREAKERS, Counters, Usage};
+use crate::limit_book::LimitBook;
 use crate::limits::RiskLimits;
 use crate::pricing::{worst_price_of, worst_quantity_e9};
 use crate::proposal::{Proposal, decision_of, request_hash_of};
@@ -12,8 +13,8 @@ use crate::runaways::{Run, SwitchedOff};
 use crate::symbol::SymbolTable;
 use holdfast_orders::{Order, OrderTable, PositionBook};
 use holdfast_records::{
-    AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, OrderEvent, OrderIntent, OrderStatus,
-    Reason, ReconcileScope, Symbol, Text, Verdict, notional_e9,
+    AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, LimitChange, OrderEvent, OrderIntent,
+    OrderStatus, Reason, ReconcileScope, Symbol, Text, Verdict, notional_e9,
 };
 
 /// The time of a judgement.
@@ -40,6 +41,10 @@ impl Rate {
         }
     }
 
+    fn set(&mut self, per_s: i64) {
+        self.interval_ns = Self::new(per_s).interval_ns;
+    }
+
     /// Tokens that would be out with one more order now.
     pub(crate) fn tokens_needed(self, now_ns: i64) -> i64 {
         let backlog_ns = self.due_ns.saturating_sub(now_ns);
@@ -59,6 +64,7 @@ impl Rate {
 pub struct Gate {
     pub(crate) limits: RiskLimits,
     limits_hash: u64,
+    pub(crate) book: LimitBook,
     pub(crate) calendar: Calendar,
     pub(crate) symbols: SymbolTable,
     pub(crate) worst: Vec<Worst>,
@@ -90,6 +96,7 @@ impl Gate {
         Self {
             limits_hash: limits.hash(),
             limits,
+            book: LimitBook::new(limits),
             calendar,
             symbols: table,
             worst: vec![Worst::default(); count],
@@ -106,6 +113,30 @@ impl Gate {
             is_halted_by_operator: false,
             is_reconciled: false,
             reconciled_ns: 0,
+        }
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &RiskLimits {
+        &self.limits
+    }
+
+    /// Takes a change of a limit; one that may have no effect is journaled all the same, and ignored here.
+    fn change_limit(&mut self, change: &LimitChange) {
+        if self.book.apply(change).is_ok() {
+            self.take_limits();
+        }
+    }
+
+    /// Brings everything that follows from the limits up to date after the book changed.
+    pub(crate) fn take_limits(&mut self) {
+        self.limits = *self.book.in_force();
+        self.limits_hash = self.limits.hash();
+        self.rate.set(self.limits.order_rate_per_s_max);
+        self.counters.set_loss_limits(&self.limits);
+        for index in 0..self.worst.len() {
+            self.symbols.at_mut(index).resize_entries(&self.limits);
+            self.recount_symbol(index);
         }
     }
 
@@ -393,6 +424,7 @@ impl Gate {
         match record {
             AnyRecord::Trip(_) => self.is_halted_by_operator = true,
             AnyRecord::Reset(_) => self.reset(),
+            AnyRecord::LimitChange(change) => self.change_limit(change),
             AnyRecord::StrategySwitch(switch) => self.switch(switch.strategy, switch.is_enabled != 0),
             _ => {}
         }

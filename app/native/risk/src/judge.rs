@@ -40,7 +40,8 @@ pub(crate) struct Judge {
     epoch: u64,
     started_ns: i64,
     external: External,
-    written: Option<(TradingStateCode, Reason)>,
+    /// State, rule and limits of the last record that told them.
+    written: Option<(TradingStateCode, Reason, u64)>,
 }
 
 /// Breakers tripped in one step, at most all of them.
@@ -80,9 +81,13 @@ impl Judge {
 
     /// Whether a step at this time would write anything without an intent.
     pub(crate) fn is_due(&self, external: External, now_ns: i64) -> bool {
-        external != self.external
-            || self.gate.is_due(self.clock(now_ns))
-            || self.written != Some(self.gate.trading_state())
+        external != self.external || self.gate.is_due(self.clock(now_ns)) || self.written != Some(self.told())
+    }
+
+    /// What a TradingState record tells.
+    fn told(&self) -> (TradingStateCode, Reason, u64) {
+        let (state, rule) = self.gate.trading_state();
+        (state, rule, self.gate.limits_hash())
     }
 
     /// A process that just started knows no market and is not reconciled.
@@ -144,7 +149,7 @@ impl Judge {
             trips[count] = tripped;
             count += 1;
         });
-        let state = self.gate.trading_state();
+        let state = self.told();
         let is_changed = before != (self.gate.session_day(), self.gate.tripped_count()) || self.written != Some(state);
         if is_start || is_told || is_changed || count > 0 {
             self.written = Some(state);
@@ -215,6 +220,7 @@ impl Judge {
         }
         self.take(told.external);
         self.gate.roll(SessionDay::of_day(told.day));
+        self.gate.expire_limits(ts_ns);
         self.gate.end_cool_downs(ts_ns);
     }
 }

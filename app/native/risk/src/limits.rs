@@ -7,7 +7,54 @@ use holdfast_records::E9;
 const SECOND_NS: i64 = E9;
 const PERCENT_E9: i64 = E9 / 100;
 
-/// Hands every limit to the macro `$apply`: `name = ceiling;`. The least value of each is 1.
+/// What a limit may be, and which way it is looser: compiled in, no configuration and no operator goes beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Least value.
+    pub least: i64,
+    /// Greatest value.
+    pub greatest: i64,
+    /// Whether a smaller value allows more: what must hold at least, or for at least so long.
+    pub is_looser_below: bool,
+}
+
+impl Bounds {
+    /// The bound at which the limit allows most.
+    pub fn loosest(self) -> i64 {
+        if self.is_looser_below {
+            self.least
+        } else {
+            self.greatest
+        }
+    }
+
+    /// Whether `value` allows more than `than`.
+    pub fn is_looser(self, value: i64, than: i64) -> bool {
+        if self.is_looser_below {
+            value < than
+        } else {
+            value > than
+        }
+    }
+}
+
+const fn at_most(greatest: i64) -> Bounds {
+    Bounds {
+        least: 1,
+        greatest,
+        is_looser_below: false,
+    }
+}
+
+const fn at_least(least: i64, greatest: i64) -> Bounds {
+    Bounds {
+        least,
+        greatest,
+        is_looser_below: true,
+    }
+}
+
+/// Hands every limit to the macro `$apply`: `name = bounds;`, `at_most` its ceiling or `at_least` its floor.
 ///
 /// `_e9` is USD, shares or a fraction times 1e9, `_ns` nanoseconds; the rest are counts.
 #[macro_export]
@@ -15,103 +62,103 @@ macro_rules! for_each_limit {
     ($apply:ident) => {
         $apply! {
             /// Greatest quantity of one order.
-            order_quantity_max_e9 = 1_000_000 * E9;
+            order_quantity_max_e9 = at_most(1_000_000 * E9);
             /// Greatest notional of one order, USD.
-            order_notional_max_e9 = 10_000_000 * E9;
+            order_notional_max_e9 = at_most(10_000_000 * E9);
             /// Least price of an order, USD.
-            price_min_e9 = 1_000_000 * E9;
+            price_min_e9 = at_least(E9 / 10_000, 1_000_000 * E9);
             /// Greatest price of an order, USD.
-            price_max_e9 = 10_000_000 * E9;
+            price_max_e9 = at_most(10_000_000 * E9);
             /// Greatest distance of a price from the mid, as a fraction of the mid.
-            price_collar_e9 = 10 * PERCENT_E9;
+            price_collar_e9 = at_most(10 * PERCENT_E9);
             /// Distance from the mid at which a market order that reduces becomes a limit order.
-            reduction_collar_e9 = 20 * PERCENT_E9;
+            reduction_collar_e9 = at_most(20 * PERCENT_E9);
             /// Greatest change of the mid within the drift window, as a fraction.
-            price_drift_max_e9 = 10 * PERCENT_E9;
+            price_drift_max_e9 = at_most(10 * PERCENT_E9);
             /// The drift window.
-            price_drift_window_ns = 3_600 * SECOND_NS;
+            price_drift_window_ns = at_least(SECOND_NS, 3_600 * SECOND_NS);
             /// Greatest difference of a declared notional from quantity times price, as a fraction.
-            notional_mismatch_max_e9 = 5 * PERCENT_E9;
+            notional_mismatch_max_e9 = at_most(5 * PERCENT_E9);
             /// Greatest age of the quote that an entry relies on.
-            quote_age_max_ns = 60 * SECOND_NS;
+            quote_age_max_ns = at_most(60 * SECOND_NS);
             /// Greatest spread, as a fraction of the mid.
-            quote_spread_max_e9 = 20 * PERCENT_E9;
+            quote_spread_max_e9 = at_most(20 * PERCENT_E9);
             /// Greatest change of the mid from one quote to the next, as a fraction.
-            quote_jump_max_e9 = 50 * PERCENT_E9;
+            quote_jump_max_e9 = at_most(50 * PERCENT_E9);
             /// How long entries stay denied after a jump.
-            quote_jump_hold_ns = 3_600 * SECOND_NS;
+            quote_jump_hold_ns = at_least(SECOND_NS / 1_000, 3_600 * SECOND_NS);
             /// How long bid and ask may be equal.
-            quote_locked_max_ns = 60 * SECOND_NS;
+            quote_locked_max_ns = at_most(60 * SECOND_NS);
             /// Greatest position of one symbol, all its open orders filled.
-            position_quantity_max_e9 = 10_000_000 * E9;
+            position_quantity_max_e9 = at_most(10_000_000 * E9);
             /// Greatest position of one symbol in USD, all its open orders filled.
-            position_notional_max_e9 = 100_000_000 * E9;
+            position_notional_max_e9 = at_most(100_000_000 * E9);
             /// Greatest sum of all positions regardless of side, USD, all open orders filled.
-            gross_exposure_max_e9 = 1_000_000_000 * E9;
+            gross_exposure_max_e9 = at_most(1_000_000_000 * E9);
             /// Greatest balance of long against short positions, USD, all open orders of one side filled.
-            net_exposure_max_e9 = 1_000_000_000 * E9;
+            net_exposure_max_e9 = at_most(1_000_000_000 * E9);
             /// Greatest share of the equity in one symbol.
-            concentration_max_e9 = E9;
+            concentration_max_e9 = at_most(E9);
             /// Greatest gross exposure as a multiple of the equity.
-            leverage_max_e9 = 4 * E9;
+            leverage_max_e9 = at_most(4 * E9);
             /// Most symbols with a position or an open entry order.
-            open_positions_max = 500;
+            open_positions_max = at_most(500);
             /// Most open orders.
-            open_orders_max = 1_000;
+            open_orders_max = at_most(1_000);
             /// Greatest notional traded in a session, open orders included, USD.
-            daily_notional_max_e9 = 1_000_000_000 * E9;
+            daily_notional_max_e9 = at_most(1_000_000_000 * E9);
             /// Sustained rate of approvals.
-            order_rate_per_s_max = 1_000;
+            order_rate_per_s_max = at_most(1_000);
             /// Approvals that may come at once.
-            order_burst_max = 1_000;
+            order_burst_max = at_most(1_000);
             /// How long the same request is held to be a repetition.
-            duplicate_window_ns = 60 * SECOND_NS;
+            duplicate_window_ns = at_least(SECOND_NS / 1_000, 60 * SECOND_NS);
             /// Most entries of one symbol within the repeat window.
-            repeat_entries_max = 1_000;
+            repeat_entries_max = at_most(1_000);
             /// The repeat window.
-            repeat_window_ns = 3_600 * SECOND_NS;
+            repeat_window_ns = at_least(SECOND_NS, 3_600 * SECOND_NS);
             /// Most equal entries within the repeat window; one more switches the strategy off.
-            repeat_identical_max = 100;
+            repeat_identical_max = at_most(100);
             /// Most orders to close one position without its end; one more switches the strategy off.
-            repeat_liquidations_max = 100;
+            repeat_liquidations_max = at_most(100);
             /// Greatest loss of one trade if its stop is reached, USD.
-            trade_loss_max_e9 = 1_000_000 * E9;
+            trade_loss_max_e9 = at_most(1_000_000 * E9);
             /// Stop distance assumed for an entry that brings no stop, as a fraction of its price.
-            stop_loss_default_e9 = 50 * PERCENT_E9;
+            stop_loss_default_e9 = at_least(PERCENT_E9 / 100, 50 * PERCENT_E9);
             /// Least stop distance of an entry that brings a stop.
-            stop_loss_min_e9 = 50 * PERCENT_E9;
+            stop_loss_min_e9 = at_least(PERCENT_E9 / 100, 50 * PERCENT_E9);
             /// Greatest stop distance of an entry that brings a stop.
-            stop_loss_max_e9 = 50 * PERCENT_E9;
+            stop_loss_max_e9 = at_most(50 * PERCENT_E9);
             /// Loss in a session that trips the breaker, USD.
-            daily_loss_max_e9 = 10_000_000 * E9;
+            daily_loss_max_e9 = at_most(10_000_000 * E9);
             /// Loss in a session that trips the breaker, as a fraction of the equity it began with.
-            daily_loss_share_max_e9 = 10 * PERCENT_E9;
+            daily_loss_share_max_e9 = at_most(10 * PERCENT_E9);
             /// Loss in a session that sets the kill latch, as a fraction of the equity it began with.
-            daily_loss_kill_max_e9 = 20 * PERCENT_E9;
+            daily_loss_kill_max_e9 = at_most(20 * PERCENT_E9);
             /// Loss in a week, USD.
-            weekly_loss_max_e9 = 50_000_000 * E9;
+            weekly_loss_max_e9 = at_most(50_000_000 * E9);
             /// Loss in a month, USD.
-            monthly_loss_max_e9 = 100_000_000 * E9;
+            monthly_loss_max_e9 = at_most(100_000_000 * E9);
             /// Loss from the greatest equity, as a fraction of it.
-            drawdown_max_e9 = 50 * PERCENT_E9;
+            drawdown_max_e9 = at_most(50 * PERCENT_E9);
             /// Losing round trips in a row.
-            consecutive_losses_max = 1_000;
+            consecutive_losses_max = at_most(1_000);
             /// Orders in a row that the venue rejected.
-            rejects_in_a_row_max = 100;
+            rejects_in_a_row_max = at_most(100);
             /// Rejected orders among the answered ones of a minute, as a fraction.
-            reject_rate_max_e9 = 90 * PERCENT_E9;
+            reject_rate_max_e9 = at_most(90 * PERCENT_E9);
             /// Answers within a minute before their rate counts.
-            reject_sample_min = 100;
+            reject_sample_min = at_most(100);
             /// Orders filled in a session.
-            trades_per_day_max = 1_000_000;
+            trades_per_day_max = at_most(1_000_000);
             /// How long a tripped breaker stays when it may clear itself.
-            cool_down_ns = 7 * 86_400 * SECOND_NS;
+            cool_down_ns = at_least(60 * SECOND_NS, 7 * 86_400 * SECOND_NS);
         }
     };
 }
 
 macro_rules! define_limits {
-    ($($(#[$doc:meta])* $name:ident = $ceiling:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $bounds:expr;)*) => {
         /// Every limit of the risk gate; the reason codes name the rules that hold them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct RiskLimits {
@@ -123,16 +170,24 @@ macro_rules! define_limits {
         }
 
         impl RiskLimits {
-            /// Name and ceiling of every limit.
-            pub const CEILINGS: &'static [(&'static str, i64)] = &[$((stringify!($name), $ceiling),)*];
+            /// Name and bounds of every limit.
+            pub const BOUNDS: &'static [(&'static str, Bounds)] = &[$((stringify!($name), $bounds),)*];
 
-            /// The ceilings as limits: the loosest that can be built.
+            /// The loosest limits that can be built.
             pub fn loosest() -> Self {
-                Self { $($name: $ceiling,)* is_short_allowed: true, is_resumed_by_operator: false }
+                Self { $($name: $bounds.loosest(),)* is_short_allowed: true, is_resumed_by_operator: false }
             }
 
-            /// Every value, in the order of [`Self::CEILINGS`].
-            pub fn values(&self) -> [i64; Self::CEILINGS.len()] {
+            /// A limit by name.
+            pub fn get(&self, name: &str) -> Option<i64> {
+                match name {
+                    $(stringify!($name) => Some(self.$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Every value, in the order of [`Self::BOUNDS`].
+            pub fn values(&self) -> [i64; Self::BOUNDS.len()] {
                 [$(self.$name,)*]
             }
 
@@ -162,15 +217,28 @@ pub struct LimitOutOfBounds {
     pub greatest: i64,
 }
 
+impl core::fmt::Display for LimitOutOfBounds {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self {
+            name,
+            value,
+            least,
+            greatest,
+        } = self;
+        write!(formatter, "{name} must be between {least} and {greatest}, not {value}")
+    }
+}
+
 impl RiskLimits {
-    /// Returns the limits if each lies between 1 and its ceiling and pairs are in order.
+    /// Returns the limits if each lies within its bounds and pairs are in order.
     pub fn validated(self) -> Result<Self, LimitOutOfBounds> {
-        for (&(name, greatest), value) in Self::CEILINGS.iter().zip(self.values()) {
-            if value < 1 || value > greatest {
+        for (&(name, bounds), value) in Self::BOUNDS.iter().zip(self.values()) {
+            let Bounds { least, greatest, .. } = bounds;
+            if value < least || value > greatest {
                 return Err(LimitOutOfBounds {
                     name,
                     value,
-                    least: 1,
+                    least,
                     greatest,
                 });
             }

@@ -141,6 +141,7 @@ impl Gate {
         self.rate.hash(&mut digest);
         self.tripped.hash(&mut digest);
         self.is_halted_by_operator.hash(&mut digest);
+        self.book.changes().hash(&mut digest);
         for off in &self.switched_off {
             (off.strategy, off.rule).hash(&mut digest);
         }

@@ -302,6 +302,7 @@ impl RiskLoop {
         let (state, rule) = gate.trading_state();
         self.stats.set_state(state, rule);
         self.stats.set_usages(&gate.usages());
+        self.stats.set_limits(gate.limits());
         let Inputs {
             market_data,
             signals,

@@ -1,6 +1,7 @@
 //! What the loop says about itself while it runs, readable from another thread without stopping it.
 
 use crate::counters::{BREAKERS, Usage};
+use crate::limits::RiskLimits;
 use holdfast_records::{Decision, Reason, TradingStateCode, Verdict};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -9,6 +10,8 @@ pub(crate) const BUCKETS: usize = 256;
 const REASONS: usize = Reason::VALUES.len();
 /// Rules whose usage is published.
 pub const USAGES: usize = BREAKERS.len() + 3;
+
+const LIMITS: usize = RiskLimits::BOUNDS.len();
 
 /// Counters and gauges of the loop.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub struct Stats {
     trading_state: AtomicU64,
     trips: AtomicU64,
     usages: [[AtomicI64; 2]; USAGES],
+    limits: [AtomicI64; LIMITS],
     lag: [AtomicU64; 4],
     turned_ns: AtomicI64,
 }
@@ -34,6 +38,7 @@ impl Default for Stats {
             trading_state: AtomicU64::default(),
             trips: AtomicU64::default(),
             usages: [const { [const { AtomicI64::new(0) }; 2] }; USAGES],
+            limits: [const { AtomicI64::new(0) }; LIMITS],
             lag: [const { AtomicU64::new(0) }; 4],
             turned_ns: AtomicI64::default(),
         }
@@ -84,6 +89,12 @@ impl Stats {
         for ((_, usage), slot) in usages.iter().zip(&self.usages) {
             slot[0].store(usage.limit_e9, Ordering::Relaxed);
             slot[1].store(usage.value_e9, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn set_limits(&self, limits: &RiskLimits) {
+        for (slot, value) in self.limits.iter().zip(limits.values()) {
+            slot.store(value, Ordering::Relaxed);
         }
     }
 
@@ -142,6 +153,11 @@ impl Stats {
                 value_e9: slot[1].load(Ordering::Relaxed),
             }
         })
+    }
+
+    /// The limits in force, in the order of [`RiskLimits::BOUNDS`].
+    pub fn limits(&self) -> [i64; LIMITS] {
+        core::array::from_fn(|index| self.limits[index].load(Ordering::Relaxed))
     }
 
     /// Records not yet read of `market_data`, `signals`, `executions` and `control`.

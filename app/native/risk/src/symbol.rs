@@ -83,6 +83,21 @@ impl SymbolState {
         }
     }
 
+    /// Makes room for as many entries as the repeat limit is now; the newest are kept.
+    pub(crate) fn resize_entries(&mut self, limits: &RiskLimits) {
+        let count = limits.repeat_entries_max as usize;
+        if count == self.entries_ns.len() {
+            return;
+        }
+        let mut entries_ns = core::mem::take(&mut self.entries_ns).into_vec();
+        entries_ns.rotate_left(self.entries_next);
+        let surplus = entries_ns.len().saturating_sub(count);
+        let missing = count.saturating_sub(entries_ns.len());
+        let kept = core::iter::repeat_n(i64::MIN / 2, missing).chain(entries_ns.drain(surplus..));
+        self.entries_ns = kept.collect();
+        self.entries_next = 0;
+    }
+
     /// Mid price; 0 without a quote of two sides.
     pub(crate) fn mid_price_e9(&self) -> i64 {
         if self.has_quote() {
