@@ -22,7 +22,7 @@ SKELETON = {
     "molecule/default/tests/test_default.py",
     "tasks/main.yml",
 }
-BESIDE = {"defaults", "files", "handlers", "meta", "molecule", "tasks", "templates"}
+BESIDE = {"defaults", "files", "handlers", "meta", "molecule", "tasks", "templates", "vars"}
 
 
 def read(path: Path) -> Any:  # noqa: ANN401
@@ -73,6 +73,7 @@ def test_common_entry_points_are_told_and_used() -> None:
 def test_what_a_role_keeps_for_itself_is_named_so(role: str) -> None:
     text = "".join(path.read_text() for path in (ROLES / role / "tasks").glob("*.yml"))
     kept = re.findall(r"^ *register: (\S+)$", text, re.MULTILINE)
+    kept += read(ROLES / role / "vars/main.yml") if (ROLES / role / "vars/main.yml").exists() else []
     assert [name for name in kept if not name.startswith(f"__{role.lstrip('_')}_")] == []
 
 
