@@ -8,7 +8,7 @@ let
     after = "mkdir -p $out/share/holdfast && cp -r ${files "configuration-source" [ "config" ]}/config $out/share/holdfast/";
   };
 in {
-  # The command starts, and no shared object comes from outside the store.
+  # The command starts, no shared object comes from outside the store, and all that a host is provisioned from is there.
   smoke = derive {
     name = "holdfast-smoke";
     disallowedReferences = [ ];
@@ -16,6 +16,13 @@ in {
       ${application.holdfast}/bin/holdfast --version | tee $out
       ${application.holdfast}/bin/holdfast --help >/dev/null
       ${application.holdfast}/bin/python ${./mapped.py} | tee -a $out
+      cd ${application.holdfast}/share
+      ls holdfast/systemd/trading.target holdfast/systemd/trading-execution-engine.service \
+        holdfast/config/system.json holdfast/config/risk_limits.toml holdfast/migrations/0001_trading.sql \
+        holdfast/monitoring/prometheus/prometheus.yml holdfast/monitoring/alertmanager/alertmanager.yml \
+        holdfast/sbom.cdx.json holdfast/provenance.json bash-completion/completions/holdfast \
+        zsh/site-functions/_holdfast fish/vendor_completions.d/holdfast.fish | tee -a $out
+      for script in holdfast/systemd/lib/*.sh; do [ -x $script ]; done
     '';
   };
 

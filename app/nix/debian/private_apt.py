@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 STATE = ROOT / ".nix/apt"
+# Suites that get every update themselves.
+ROLLING = {"sid", "unstable"}
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -17,7 +19,9 @@ def apt_environment(suite: str) -> dict[str, str]:
         (state / name).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     main, security = _mirrors()
-    sources = [(main, f"{suite} {suite}-updates"), (security, f"{suite}-security")]
+    sources = [(main, suite)]
+    if suite not in ROLLING:
+        sources = [(main, f"{suite} {suite}-updates"), (security, f"{suite}-security")]
     (state / "etc/base.sources").write_text(
         "\n".join(
             f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {KEYRING}\n"
