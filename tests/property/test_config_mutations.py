@@ -13,6 +13,8 @@ SHIPPED = Path(__file__).resolve().parents[2] / "config"
 KEYS = {
     "ALPACA_API_KEY": "key-that-is-secret",
     "ALPACA_API_SECRET": "word-that-is-secret",
+    "WATCHDOG_API_KEY": "key-of-the-watchdog",
+    "WATCHDOG_API_SECRET": "word-of-the-watchdog",
     "DATABASE_URL": "postgresql://holdfast:password-that-is-secret@127.0.0.1:1/holdfast",
 }
 ENVIRONMENTS = {

@@ -13,6 +13,7 @@ from holdfast.settings import load_settings
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config"
 KEYS = {"ALPACA_API_KEY": "key-that-is-secret", "ALPACA_API_SECRET": "word-that-is-secret"}
+WATCHDOG = {"WATCHDOG_API_KEY": "key-of-the-watchdog", "WATCHDOG_API_SECRET": "word-of-the-watchdog"}
 DATABASE = {"DATABASE_URL": "postgresql://holdfast:password-that-is-secret@127.0.0.1:1/holdfast"}
 
 
@@ -27,14 +28,14 @@ def copy_with(directory: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("env", ["development", "staging", "production"])
 def test_shipped_configuration_is_valid(env: str) -> None:
-    checks = validate(SHIPPED, KEYS | DATABASE, env=env, is_offline=True)
+    checks = validate(SHIPPED, KEYS | WATCHDOG | DATABASE, env=env, is_offline=True)
     assert [check for check in checks if check.is_ok is False] == []
     assert [check.name for check in checks if check.is_ok is None] == ["All services are reachable"]
 
 
-@pytest.mark.parametrize("missing", ["ALPACA_API_KEY", "ALPACA_API_SECRET", "DATABASE_URL"])
+@pytest.mark.parametrize("missing", [*KEYS, *WATCHDOG, *DATABASE])
 def test_missing_credential_is_named(missing: str) -> None:
-    environment = {name: value for name, value in (KEYS | DATABASE).items() if name != missing}
+    environment = {name: value for name, value in (KEYS | WATCHDOG | DATABASE).items() if name != missing}
     failed = [c for c in validate(SHIPPED, environment, env="production", is_offline=True) if c.is_ok is False]
     assert [check.name for check in failed] == ["API credentials are configured"]
     assert missing in failed[0].detail

@@ -24,10 +24,11 @@ HTTPS_PORT = 443
 VARIABLES = "Environment variables are valid"
 REACHABLE = "All services are reachable"
 # Credentials without which an environment does not start.
+DEPLOYED = ("alpaca_api_key", "alpaca_api_secret", "watchdog_api_key", "watchdog_api_secret", "database_url")
 CREDENTIALS_NEEDED = {
     "development": ("alpaca_api_key", "alpaca_api_secret"),
-    "staging": ("alpaca_api_key", "alpaca_api_secret", "database_url"),
-    "production": ("alpaca_api_key", "alpaca_api_secret", "database_url"),
+    "staging": DEPLOYED,
+    "production": DEPLOYED,
 }
 
 
