@@ -108,7 +108,9 @@ def test_secrets_reach_a_unit_as_credentials_only(unit: str) -> None:
     found = [value.partition(":") for key, value in directives(UNITS[unit]) if key == "LoadCredential"]
     for name, _, path in found:
         assert name in {*CREDENTIALS, *OWN_CREDENTIALS}
-        assert path == f"/etc/holdfast/credentials/{name}"
+        # Each service comes to the database as a role of its own.
+        expected = f"{unit.replace('-', '_')}_{name}" if name == "database_url" else name
+        assert path == f"/etc/holdfast/credentials/{expected}"
     assert not {key for key, _ in directives(UNITS[unit])} & DEAF
 
 
