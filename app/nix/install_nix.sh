@@ -37,6 +37,7 @@ sandbox = true
 sandbox-fallback = false
 sandbox-paths = /bin/sh=$prefix/bin/bash-static
 build-users-group =
+max-jobs = auto
 substituters =
 flake-registry =
 warn-dirty = false

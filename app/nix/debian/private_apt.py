@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 STATE = ROOT / ".nix/apt"
 # Suites that get every update themselves.
 ROLLING = {"sid", "unstable"}
+LISTS_AGE_S_MAX = 600
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -35,8 +37,15 @@ def apt_environment(suite: str) -> dict[str, str]:
         'APT::Sandbox::User "root"; APT::Install-Recommends "0";\n'
     )
     environment = os.environ | {"APT_CONFIG": str(configuration), "LC_ALL": "C"}
-    run(["apt-get", "-qq", "update"], environment)
+    _update(state / "updated", environment)
     return environment
+
+
+def _update(stamp: Path, environment: dict[str, str]) -> None:
+    """Fetch the suite's lists, unless the step before did: a release looks at them twice in a minute."""
+    if not stamp.exists() or time.time() - stamp.stat().st_mtime > LISTS_AGE_S_MAX:
+        run(["apt-get", "-qq", "update"], environment)
+        stamp.touch()
 
 
 def run(command: list[str], environment: dict[str, str], directory: Path | None = None) -> str:
