@@ -10,6 +10,7 @@ import pytest
 from execution_desk import E9, Desk, desk_of, engine_of, settings_for
 from holdfast import clock
 from holdfast._native import (
+    Decision,
     IntentAction,
     JournalFull,
     JournalWriter,
@@ -18,6 +19,7 @@ from holdfast._native import (
     Reason,
     Side,
     TradingStateCode,
+    encode_order_request,
 )
 from holdfast.journals import open_latch, open_writer
 from holdfast.settings import Settings
@@ -302,6 +304,22 @@ async def test_an_entry_whose_process_was_frozen_right_before_the_write_does_not
     monkeypatch.setattr("holdfast.crash_points._point", None)
     later = desk.decide()
     await desk.until(lambda: "accepted" in desk.kinds(later))
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_entry_that_grows_old_while_its_request_is_made_does_not_leave(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(decision: Decision, head: bytes) -> bytes:
+        time.sleep(0.4)
+        return encode_order_request(decision, head)
+
+    monkeypatch.setattr("holdfast.execution.sender.encode_order_request", encode)
+    order_id = desk.decide(quote_age_ns=E9 * 7 // 10)
+    await desk.until(lambda: desk.status(order_id) == "withheld")
+    assert desk.kinds(order_id) == ["withheld"]
+    assert desk.events(order_id)[0].rule.label == "quote_stale"
+    assert not scripted_venue.posts()
 
 
 @pytest.mark.usefixtures("engine")

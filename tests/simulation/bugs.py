@@ -289,7 +289,7 @@ def ignore_the_latch(patch: Patch) -> None:
 
 
 def ignore_the_age(patch: Patch) -> None:
-    patch.set(Gate, "_closed_by_age", lambda _self, _decision, _now_ns: None)
+    patch.set(Gate, "closed_by_age", lambda _self, _decision, _now_ns: None)
 
 
 def ignore_the_expiry_of_reductions(patch: Patch) -> None:
@@ -321,7 +321,7 @@ def skip_the_reconciliation_of_a_new_stream(patch: Patch) -> None:
 def trade_after_the_close(patch: Patch) -> None:
     ignore_rules(patch, Reason.SESSION_CLOSED, Reason.QUOTE_STALE)
     patch.set(Gate, "_closed_by_session", lambda _self, _decision, _now_ns: None)
-    patch.set(Gate, "_closed_by_age", lambda _self, _decision, _now_ns: None)
+    patch.set(Gate, "closed_by_age", lambda _self, _decision, _now_ns: None)
 
 
 def trade_while_reducing(patch: Patch) -> None:

@@ -110,7 +110,7 @@ class Gate:
             or self._closed_by_lease()
             or self._closed_by_page
             or self._closed_by_peers(now_ns)
-            or self._closed_by_age(decision, now_ns)
+            or self.closed_by_age(decision, now_ns)
             or self._closed_by_session(decision, now_ns)
         )
 
@@ -122,6 +122,22 @@ class Gate:
             return Closed(Reason.STATE_REDUCING, "")
         if self.state is not TradingStateCode.ACTIVE:
             return Closed(Reason.STATE_HALTED, self.state.label or "no trading state yet")
+        return None
+
+    def closed_by_age(self, decision: Decision, now_ns: int) -> Closed | None:
+        """Return whether the approval, or the market event behind it, is too old at a time."""
+        age_ns = now_ns - decision.ts_ns
+        if not -APPROVAL_AGE_NS_MAX <= age_ns <= APPROVAL_AGE_NS_MAX:
+            return Closed(Reason.APPROVAL_STALE, f"age_ms={age_ns // 1_000_000}")
+        if 0 < decision.expires_ns <= now_ns:
+            return Closed(Reason.INTENT_EXPIRED, f"expired_ms={(now_ns - decision.expires_ns) // 1_000_000}")
+        if decision.limits_hash != self.limits_hash:
+            return Closed(Reason.LIMITS_CHANGED, f"approved={decision.limits_hash:x} active={self.limits_hash:x}")
+        if decision.origin_ns == 0:
+            return Closed(Reason.QUOTE_MISSING, "no market event")
+        quote_age_ns = now_ns - decision.origin_ns
+        if not -QUOTE_AGE_NS_MAX <= quote_age_ns <= QUOTE_AGE_NS_MAX:
+            return Closed(Reason.QUOTE_STALE, f"age_ms={quote_age_ns // 1_000_000}")
         return None
 
     def is_session_over(self, now_ns: int) -> bool:
@@ -165,21 +181,6 @@ class Gate:
             age_ns = now_ns - self.pages[name].heartbeat_ns
             if not -HEARTBEAT_AGE_NS_MAX <= age_ns <= HEARTBEAT_AGE_NS_MAX:
                 return Closed(rule, f"heartbeat of {name} age_ms={age_ns // 1_000_000}")
-        return None
-
-    def _closed_by_age(self, decision: Decision, now_ns: int) -> Closed | None:
-        age_ns = now_ns - decision.ts_ns
-        if not -APPROVAL_AGE_NS_MAX <= age_ns <= APPROVAL_AGE_NS_MAX:
-            return Closed(Reason.APPROVAL_STALE, f"age_ms={age_ns // 1_000_000}")
-        if 0 < decision.expires_ns <= now_ns:
-            return Closed(Reason.INTENT_EXPIRED, f"expired_ms={(now_ns - decision.expires_ns) // 1_000_000}")
-        if decision.limits_hash != self.limits_hash:
-            return Closed(Reason.LIMITS_CHANGED, f"approved={decision.limits_hash:x} active={self.limits_hash:x}")
-        if decision.origin_ns == 0:
-            return Closed(Reason.QUOTE_MISSING, "no market event")
-        quote_age_ns = now_ns - decision.origin_ns
-        if not -QUOTE_AGE_NS_MAX <= quote_age_ns <= QUOTE_AGE_NS_MAX:
-            return Closed(Reason.QUOTE_STALE, f"age_ms={quote_age_ns // 1_000_000}")
         return None
 
     def _closed_by_session(self, decision: Decision, now_ns: int) -> Closed | None:

@@ -35,7 +35,7 @@ CANCEL_ENDS_WITHIN_S = 5.0
 ID_WITHIN_S = 0.1
 VERIFY_AFTER_S = 5.0
 VERIFICATIONS_MAX = 20
-GATE_ANSWER_AGE_NS_MAX = 100_000_000
+GATE_ANSWER_AGE_NS_MAX = 1_000_000
 NS_PER_S = 1_000_000_000
 
 log = get_logger()
@@ -167,8 +167,9 @@ class Sender:
     def _closed(self, decision: Decision) -> Closed | None:
         if not decision.is_reduction:
             return self.gate.closed(decision, clock.now_ns())
-        if 0 < decision.expires_ns <= clock.now_ns():
-            return Closed(Reason.INTENT_EXPIRED, "reduction")
+        late = expired(decision, clock.now_ns())
+        if late is not None:
+            return late
         queued = self.gate.queues(decision, clock.now_ns())
         if queued is not None:
             return queued
@@ -216,6 +217,12 @@ class Sender:
             self.gateway.entries.give_back(line)
             self._withhold(decision, Closed(Reason.INTENT_INVALID, str(error)))
             return
+        stamp_ns = clock.now_ns()
+        late = expired(decision, stamp_ns) if decision.is_reduction else self.gate.closed_by_age(decision, stamp_ns)
+        if late is not None:
+            self.gateway.entries.give_back(line)
+            self._withhold(decision, late)
+            return
         if decision.is_reduction:
             self.budget.count_cancel(clock.monotonic_s())
         elif not self.budget.take_entry(clock.monotonic_s()):
@@ -223,7 +230,6 @@ class Sender:
             self._withhold(decision, Closed(Reason.RATE_BUDGET, "entries of this minute"))
             return
         origin = origin_of(decision)
-        stamp_ns = clock.now_ns()
         event = submitting_event(decision, stamp_ns, target_id)
         crash_points.before("submission")
         if not self.ledger.append(event, origin=origin, ts_ns=stamp_ns):
@@ -258,10 +264,7 @@ class Sender:
         now_ns = clock.now_ns()
         if abs(now_ns - asked_ns) <= GATE_ANSWER_AGE_NS_MAX:
             return None
-        if not decision.is_reduction:
-            return self.gate.closed(decision, now_ns)
-        is_expired = 0 < decision.expires_ns <= now_ns
-        return Closed(Reason.INTENT_EXPIRED, "reduction") if is_expired else None
+        return expired(decision, now_ns) if decision.is_reduction else self.gate.closed(decision, now_ns)
 
     def _replaceable(self, client_order_id: str) -> str:
         order = self.ledger.orders.get(client_order_id)
@@ -418,6 +421,11 @@ class Sender:
         except (RetryLater, BadInput) as error:
             log.warning("order_query_failed", client_order_id=order.client_order_id, detail=str(error))
         await _wait(ended, min(0.1 * 2**attempt, CANCEL_ENDS_WITHIN_S))
+
+
+def expired(decision: Decision, now_ns: int) -> Closed | None:
+    """Return whether a reduction is past the time until which its strategy wanted it."""
+    return Closed(Reason.INTENT_EXPIRED, "reduction") if 0 < decision.expires_ns <= now_ns else None
 
 
 def is_entry(order: Order) -> bool:
