@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -28,7 +30,9 @@ from holdfast.service import Frame
 from holdfast.services import watchdog
 from holdfast.services.watchdog import Sight, entries_among
 from holdfast.settings import Settings
+from holdfast.venues.alpaca.connection import NotSent
 from holdfast.venues.alpaca.orders import VenueOrder
+from holdfast.venues.alpaca.trading import TradingGateway
 
 
 @pytest.fixture
@@ -199,3 +203,38 @@ def test_what_stays_of_ours_can_only_reduce(held: int, rows: list[tuple[bool, in
     first_closing = next((order for order in orders if order.side == closing), None)
     if held and first_closing is not None and first_closing.quantity_e9 <= abs(held) * E9:
         assert first_closing not in entries
+
+
+@dataclass
+class Answers:
+    """A venue whose answers are prepared: its open orders at each question, and what is held."""
+
+    orders: list[list[VenueOrder]]
+    held_e9: int
+    canceled: list[str] = field(default_factory=list)
+
+    async def open_orders(self) -> list[VenueOrder]:
+        return self.orders.pop(0)
+
+    async def positions(self, *, now_ns: int) -> list[PositionSnapshot]:
+        return [PositionSnapshot(symbol="IBM", quantity_e9=self.held_e9, ts_event_ns=now_ns)]
+
+    async def cancel(self, venue_order_id: str, *, timeout_s: float) -> NotSent:
+        assert timeout_s > 0
+        self.canceled.append(venue_order_id)
+        return NotSent("a test")
+
+
+@pytest.mark.parametrize(("left_then", "canceled"), [(1, []), (4, ["1"])])
+async def test_a_reduction_that_fills_between_two_answers_is_not_taken_for_an_entry(
+    settings: Settings, left_then: int, canceled: list[str]
+) -> None:
+    metrics.ORDER_STREAM_LIVE.set(0)
+    whole = order_of(1, Side.SELL, 4, is_own=True)
+    entry = order_of(2, Side.BUY, 3, is_own=True)
+    later = replace(whole, filled_quantity_e9=(4 - left_then) * E9)
+    answers = Answers([[whole, entry], [later, entry]], held_e9=1 * E9)
+    tight = settings.services.watchdog.model_copy(update={"heartbeat_age_s_max": 0.0})
+    sight = Sight(settings.model_copy(update={"services": settings.services.model_copy(update={"watchdog": tight})}))
+    await watchdog.Watchdog(sight, cast("TradingGateway", answers)).check()
+    assert answers.canceled == ["2", *canceled]

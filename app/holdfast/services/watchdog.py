@@ -72,6 +72,13 @@ def entries_among(orders: Sequence[VenueOrder], positions: Sequence[PositionSnap
     return entries
 
 
+def opposes(order: VenueOrder, positions: Sequence[PositionSnapshot]) -> bool:
+    """Say whether an order is on the side that closes what is held of its symbol."""
+    name = order.symbol.replace("/", "")
+    held_e9 = sum(position.quantity_e9 for position in positions if position.symbol.replace("/", "") == name)
+    return held_e9 > 0 if order.side == Side.SELL else held_e9 < 0
+
+
 @dataclass(slots=True)
 class Sight:
     """What is watched, and when each was last seen well; times on the monotonic clock."""
@@ -199,10 +206,20 @@ class Watchdog:
         self._causes = causes
 
     async def _cancel_entries(self) -> int:
-        orders = sorted(await self.gateway.open_orders(), key=lambda order: order.submitted_ns)
-        entries = entries_among(orders, await self.gateway.positions(now_ns=clock.now_ns()) if orders else ())
-        await asyncio.gather(*(self._cancel(order) for order in entries))
+        orders = await self._open_orders()
+        positions = await self.gateway.positions(now_ns=clock.now_ns()) if orders else []
+        entries = entries_among(orders, positions)
+        doubtful = [order for order in entries if opposes(order, positions)]
+        await asyncio.gather(*(self._cancel(order) for order in entries if order not in doubtful))
+        if doubtful:
+            # What filled between the two answers makes a reduction look larger than what is held.
+            still = {order.venue_order_id for order in entries_among(await self._open_orders(), positions)}
+            doubtful = [order for order in doubtful if order.venue_order_id in still]
+            await asyncio.gather(*(self._cancel(order) for order in doubtful))
         return len(entries)
+
+    async def _open_orders(self) -> list[VenueOrder]:
+        return sorted(await self.gateway.open_orders(), key=lambda order: order.submitted_ns)
 
     async def _cancel(self, order: VenueOrder) -> None:
         outcome = await self.gateway.cancel(order.venue_order_id, timeout_s=CANCEL_TIMEOUT_S)
