@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import math
 import os
+import random
 import signal
 import ssl
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from psycopg import sql
 
 from holdfast import clock, crash_points
 from holdfast.campaign import strategy
+from holdfast.campaign.mutation import write_mutation
 from holdfast.campaign.plan import Plan
 from holdfast.campaign.template import Template
 from holdfast.demo.configuration import DemoOptions, VenueAddress, free_port, write_configuration
 from holdfast.demo.host import DemoHost
 from holdfast.demo.rest import eventually
-from holdfast.invariants import Closure
+from holdfast.demo.supervisor import Unit
+from holdfast.invariants import BadStart, Closure
+from holdfast.invariants.secrets import files_with, texts_of_process, texts_with
 from holdfast.settings import load_settings
 from holdfast.settings.schema import SERVICES
 from holdfast.store.embedded import EmbeddedPostgres
@@ -35,6 +40,8 @@ STARTED = tuple(name for name in SERVICES if name != "relay")
 NEEDED = ("market-data", "risk-manager")
 SILENCE_NS_MAX = 1_000_000_000
 CREATE = sql.SQL("CREATE DATABASE {}")
+DUMP = sql.SQL("COPY {} TO STDOUT")
+LETTERS = string.ascii_letters + string.digits
 DROP = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 # Loose enough that a wild market trips no breaker: it would stay tripped, rightly, when everything is healed.
 LIMITS = {
@@ -87,10 +94,18 @@ class RunHost(DemoHost):
         self._tls_dir = shared.tls_dir
         self._database = f"run_{plan.seed}"
         self.dsn = shared.postgres.dsn(self._database)
+        self.credentials_dir = state_dir / "credentials"
+        dice = random.Random(f"secrets {plan.seed}")  # noqa: S311 - of a simulated venue
+        self.key_id, self.secret_key = ("".join(dice.choices(LETTERS, k=length)) for length in (20, 40))
         self.is_started = False
         self.closures: list[Closure] = []
         self._frozen: dict[str, Frozen] = {}
-        self._disturbing: list[asyncio.Task[None]] = []
+        self._continuing: list[asyncio.Task[None]] = []
+        self._striking: list[asyncio.Task[None]] = []
+
+    def credentials(self) -> dict[str, str]:
+        """Return where the services find the run's own secrets: they are searched for everywhere else."""
+        return {"CREDENTIALS_DIRECTORY": str(self.credentials_dir)}
 
     async def start(self) -> None:
         """Start the venue and the services at once, and wait until all are ready.
@@ -99,6 +114,7 @@ class RunHost(DemoHost):
         """
         for directory in (self.log_dir, self.ledger_file.parent):
             directory.mkdir(parents=True, exist_ok=True)
+        self._write_credentials()
         await asyncio.to_thread(self._create_database)
         port = free_port()
         ca_file = self._tls_dir / "ca.pem"
@@ -114,20 +130,20 @@ class RunHost(DemoHost):
             self.config_dir, self.options, self.venue, cores=1, strategies=strategies, limits_changed=LIMITS
         )
         self.settings = load_settings(self.config_dir, environment={})
-        venue = asyncio.create_task(self.start_venue(self._venue_arguments(port), SYMBOLS, START_TIMEOUT_S))
+        keys = {"HOLDFAST_VENUE_SECRET_KEY": self.secret_key}
+        arguments = self._venue_arguments(port)
+        venue = asyncio.create_task(self.start_venue(arguments, SYMBOLS, START_TIMEOUT_S, keys))
         for name in STARTED:
             self.start_service(name, self._armed() if name == self.plan.service else None)
-        self._disturbing.append(asyncio.create_task(self._continue_stopped(self.plan.service, self.plan.stop_s)))
+        self._continuing.append(asyncio.create_task(self._continue_stopped(self.plan.service, self.plan.stop_s)))
         await venue
         await self.supervisor.wait_ready(list(STARTED), START_TIMEOUT_S)
         self.is_started = True
 
     async def stop(self) -> None:
         """End every process and forget the database."""
-        for task in self._disturbing:
-            task.cancel()
-        await asyncio.gather(*self._disturbing, return_exceptions=True)
-        self.continue_all()
+        await _end(self._striking + self._continuing)
+        self._continue_all()
         await self.supervisor.stop_all(except_for="venue")
         await self.supervisor.stop_all()
         await asyncio.to_thread(self._drop_database)
@@ -135,12 +151,56 @@ class RunHost(DemoHost):
     def disturb(self) -> None:
         """Begin the signals from outside."""
         for strike in self.plan.strikes:
-            self._disturbing.append(asyncio.create_task(self._strike(strike.service, strike.at_s)))
+            self._striking.append(asyncio.create_task(self._strike(strike.service, strike.at_s)))
 
-    def continue_all(self) -> None:
-        """Let every stopped process go on."""
-        for service in self.supervisor.units:
-            self._continue(service)
+    async def heal(self) -> None:
+        """End the faults of the venue and the signals from outside, and let every stopped process go on."""
+        await self.operate("heal")
+        await _end(self._striking)
+        self._continue_all()
+
+    async def start_badly(self) -> BadStart:
+        """Start risk-manager in the place of the real one on a configuration with one limit spoiled."""
+        service, directory = "risk-manager", self.options.state_dir / "config-spoiled"
+        change = write_mutation(self.config_dir, directory, seed=self.plan.seed)
+        await self.supervisor.stop(service)
+        unit = Unit(
+            name="spoiled",
+            arguments=["run", service, "--config", str(directory)],
+            log_file=self.log_dir / "spoiled.log",
+            environment=self.credentials(),
+            is_restarted=False,
+        )
+        self.supervisor.start(unit)
+        await eventually(lambda: bool(unit.failure) or unit.ready.is_set(), START_TIMEOUT_S)
+        exit_code = unit.process.poll() if unit.process is not None else None
+        return BadStart(service=service, change=change, is_ready=unit.ready.is_set(), exit_code=exit_code)
+
+    def search_secrets(self) -> list[str]:
+        """Return where in files, tables, arguments and environments of our services the run's secrets are."""
+        state_dir = self.options.state_dir
+        # The venue is the other side: its own secrets are with it.
+        others = (self.credentials_dir, self.ledger_file.parent)
+        texts: dict[str, bytes] = {}
+        for unit in self.supervisor.units.values():
+            if unit.name != "venue":
+                texts |= texts_of_process(unit.name, unit.pid)
+                texts[f"arguments and environment of {unit.name}"] = repr((unit.arguments, unit.environment)).encode()
+        with psycopg.connect(self.dsn, connect_timeout=5) as connection:
+            for (table,) in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchall():
+                with connection.cursor().copy(DUMP.format(sql.Identifier(table))) as rows:
+                    texts[f"table {table}"] = b"".join(bytes(row) for row in rows)
+        secrets = (self.key_id, self.secret_key)
+        return texts_with(secrets, texts) + files_with(secrets, state_dir, except_for=others)
+
+    def _write_credentials(self) -> None:
+        self.credentials_dir.mkdir(mode=0o700)
+        for owner in ("alpaca", "watchdog"):
+            (self.credentials_dir / f"{owner}_api_key").write_text(self.key_id)
+            (self.credentials_dir / f"{owner}_api_secret").write_text(self.secret_key)
+        (self.credentials_dir / "database_url").write_text(self.dsn)
 
     def _armed(self) -> dict[str, str]:
         side, _, step = self.plan.point.partition(":")
@@ -158,6 +218,7 @@ class RunHost(DemoHost):
             "--latency-ms-max", "20",
             "--partial-fills", "0.3",
             "--rate-limit", "2000",
+            "--key-id", self.key_id,
             "--ledger", str(self.ledger_file),
             "--tls-dir", str(self._tls_dir),
             "--port", str(port),
@@ -182,6 +243,10 @@ class RunHost(DemoHost):
         await asyncio.sleep(stop_s)
         self._continue(service)
 
+    def _continue_all(self) -> None:
+        for service in self.supervisor.units:
+            self._continue(service)
+
     def _continue(self, service: str) -> None:
         """Let a service go on; while one that entries need was silent for too long, none may have left."""
         frozen = self._frozen.pop(service, None)
@@ -199,6 +264,12 @@ class RunHost(DemoHost):
     def _execute(self, statement: sql.SQL) -> None:
         with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement.format(sql.Identifier(self._database)))
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _is_stopped(pid: int) -> bool:

@@ -136,20 +136,19 @@ async def _run(plan: Plan, state_dir: Path, shared: Shared) -> RunResult:
     await asyncio.to_thread(_empty, state_dir)
     result = RunResult(plan=plan)
     host = RunHost(state_dir, plan, shared)
-    rows: dict[str, int] = {}
+    ending = Ending()
     try:
         await host.start()
         await _trade(host)
-        await host.operate("heal")
-        host.continue_all()
+        await host.heal()
         result.violations += await _settle(host, result)
-        rows = await asyncio.to_thread(count_rows, host.dsn)
+        ending = await _ending(host)
     except OperatingError as error:
         result.violations.append(Violation(CONVERGES, "host_starts", str(error)))
     finally:
         await host.stop()
     if host.is_started:
-        await asyncio.to_thread(_judge, host, result, rows)
+        await asyncio.to_thread(_judge, host, result, ending)
     result.duration_s = clock.monotonic_s() - started_s
     if result.violations:
         _keep(state_dir, result)
@@ -205,6 +204,14 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     return found
 
 
+async def _ending(host: RunHost) -> Ending:
+    """Ask for what only the running host can answer."""
+    rows = await asyncio.to_thread(count_rows, host.dsn)
+    bad_start = await host.start_badly()
+    secrets_found = await asyncio.to_thread(host.search_secrets)
+    return Ending(rows=rows, bad_start=bad_start, secrets_found=tuple(secrets_found))
+
+
 def _unsettled(detail: str) -> Violation:
     return Violation(CONVERGES, "any_crash_converges", f"{detail} ({SETTLE_TIMEOUT_S:.0f} s after healing)")
 
@@ -223,7 +230,7 @@ def _holds(host: RunHost, checker: Finder) -> bool:
     return not any(checker(evidence))
 
 
-def _judge(host: RunHost, result: RunResult, rows: dict[str, int]) -> None:
+def _judge(host: RunHost, result: RunResult, ending: Ending) -> None:
     ledger = Ledger.read(host.ledger_file)
     result.orders, result.fills = len(ledger.orders()), len(ledger.fills())
     result.faults = Counter(str(line["fault"]) for line in ledger.of_kind("fault"))
@@ -233,7 +240,7 @@ def _judge(host: RunHost, result: RunResult, rows: dict[str, int]) -> None:
         journals=StoredJournals(host.settings),
         limits=load_risk_limits(host.settings).limits,
         closures=tuple(host.closures),
-        ending=Ending(rows=rows),
+        ending=ending,
     )
     result.violations += check(evidence)
 

@@ -102,16 +102,19 @@ class DemoHost:
     def start_service(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """Start one service, with more in its environment."""
         arguments = ["run", name, "--config", str(self.config_dir)]
-        variables = {
+        variables = {**self.credentials(), **(environment or {})}
+        log_file = self.log_dir / f"{name}.log"
+        self.supervisor.start(Unit(name=name, arguments=arguments, log_file=log_file, environment=variables))
+
+    def credentials(self) -> dict[str, str]:
+        """Return the environment that brings a service its credentials."""
+        return {
             "ALPACA_API_KEY": KEY_ID,
             "ALPACA_API_SECRET": SECRET_KEY,
             "WATCHDOG_API_KEY": KEY_ID,
             "WATCHDOG_API_SECRET": SECRET_KEY,
             "DATABASE_URL": self.dsn,
-            **(environment or {}),
         }
-        log_file = self.log_dir / f"{name}.log"
-        self.supervisor.start(Unit(name=name, arguments=arguments, log_file=log_file, environment=variables))
 
     async def _start_venue(self) -> VenueAddress:
         options = self.options
@@ -129,15 +132,21 @@ class DemoHost:
         return await self.start_venue(arguments, symbols)
 
     async def start_venue(
-        self, arguments: list[str], symbols: tuple[str, ...], timeout_s: float = VENUE_START_TIMEOUT_S
+        self,
+        arguments: list[str],
+        symbols: tuple[str, ...],
+        timeout_s: float = VENUE_START_TIMEOUT_S,
+        environment: Mapping[str, str] | None = None,
     ) -> VenueAddress:
         """Start the venue and wait until it answers.
 
         Raises: OperatingError.
         """
         log_file = self.log_dir / "venue.log"
-        unit = Unit(name="venue", arguments=["venue", "--json", *arguments], log_file=log_file, is_restarted=False)
-        self.supervisor.start(unit)
+        words = ["venue", "--json", *arguments]
+        self.supervisor.start(
+            Unit(name="venue", arguments=words, log_file=log_file, environment=environment or {}, is_restarted=False)
+        )
         deadline_s = clock.monotonic_s() + timeout_s
         while clock.monotonic_s() < deadline_s:
             ready = _ready_line(log_file)

@@ -19,6 +19,7 @@ from holdfast.errors import EXIT_CONFIG, OperatingError
 RESTART_DELAY_S = 0.2
 RESTARTS_MAX = 20
 STOP_TIMEOUT_S = 15.0
+POLL_INTERVAL_S = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 
@@ -91,6 +92,11 @@ class Unit:
         """Return the process id, 0 when none runs."""
         return self.process.pid if self.process and self.process.poll() is None else 0
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a process runs and said that it is ready: the word of one that died since counts no more."""
+        return self.ready.is_set() and bool(self.pid)
+
 
 class Supervisor:
     """Runs units: readiness by sd_notify, restart on death, SIGTERM then SIGKILL at the end."""
@@ -122,21 +128,16 @@ class Supervisor:
 
         Raises: OperatingError naming the units that did not, with the end of their logs.
         """
-        waits = [asyncio.create_task(self.units[name].ready.wait()) for name in names]
-        try:
-            deadline_s = clock.monotonic_s() + timeout_s
-            while not all(wait.done() for wait in waits):
-                failed = [unit for unit in self.units.values() if unit.failure]
-                if failed:
-                    raise OperatingError("; ".join(f"{unit.name} {unit.failure}" for unit in failed))
-                if clock.monotonic_s() > deadline_s:
-                    late = [name for name in names if not self.units[name].ready.is_set()]
-                    tails = "\n".join(f"--- {name}\n{self._log_tail(name)}" for name in late)
-                    raise OperatingError(f"not ready after {timeout_s:.0f} s: {', '.join(late)}\n{tails}")
-                await asyncio.wait(waits, timeout=0.05)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        deadline_s = clock.monotonic_s() + timeout_s
+        while late := [name for name in names if not self.units[name].is_up]:
+            failed = [unit for unit in self.units.values() if unit.failure]
+            if failed:
+                raise OperatingError("; ".join(f"{unit.name} {unit.failure}" for unit in failed))
+            if clock.monotonic_s() > deadline_s:
+                tails = "\n".join(f"--- {name}\n{self._log_tail(name)}" for name in late)
+                raise OperatingError(f"not ready after {timeout_s:.0f} s: {', '.join(late)}\n{tails}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.units[late[0]].ready.wait(), POLL_INTERVAL_S)
 
     async def stop(self, name: str) -> None:
         """Ask a unit to end, wait for it, kill it when it does not."""
@@ -184,6 +185,7 @@ class Supervisor:
         while not unit.is_stopping:
             assert unit.process is not None
             code = await _exit_code(unit.process)
+            unit.ready.clear()
             if unit.is_stopping:
                 return
             if code == EXIT_CONFIG or not unit.is_restarted or unit.restarts >= RESTARTS_MAX:

@@ -7,10 +7,34 @@ gather the evidence and judge by it.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from holdfast.invariants import cancels, fills, gate, journals, limits, market, orders, quotes, senders
-from holdfast.invariants.evidence import Closure, Ending, Evidence, StoredJournals
+from holdfast.invariants import (
+    cancels,
+    counters,
+    fills,
+    gate,
+    journals,
+    limits,
+    market,
+    orders,
+    quotes,
+    secrets,
+    senders,
+    starts,
+)
+from holdfast.invariants.evidence import BadStart, Closure, Ending, Evidence, StoredJournals
 
-__all__ = ("CHECKERS", "Checker", "Closure", "Ending", "Evidence", "StoredJournals", "Violation", "check", "verdict")
+__all__ = (
+    "CHECKERS",
+    "BadStart",
+    "Checker",
+    "Closure",
+    "Ending",
+    "Evidence",
+    "StoredJournals",
+    "Violation",
+    "check",
+    "verdict",
+)
 
 DETAILS_SHOWN_MAX = 5
 
@@ -66,10 +90,12 @@ CHECKERS = (
     Checker(10, cancels.no_reduction_flips),
     Checker(10, cancels.every_cancel_reaches_the_venue),
     Checker(10, cancels.no_cancel_of_another_order),
+    Checker(11, counters.counters_reset_by_session_or_operator),
     Checker(12, quotes.no_entry_on_a_bad_quote),
     Checker(12, market.every_gap_repaired),
     Checker(13, senders.one_sender_at_a_time),
     Checker(14, gate.no_entry_unless_active),
+    Checker(15, starts.no_start_on_a_bad_configuration),
     Checker(16, gate.no_order_after_it_expired),
     Checker(16, journals.no_record_missing),
     Checker(16, journals.every_intent_decided_once),
@@ -81,6 +107,7 @@ CHECKERS = (
     Checker(17, cancels.strangers_are_left_alone),
     Checker(17, cancels.strangers_are_reported),
     Checker(18, journals.every_operator_named),
+    Checker(19, secrets.secrets_stay_in_the_credential_directory),
     Checker(20, gate.active_after_healing),
     Checker(20, journals.replay_gives_the_same_bytes),
 )

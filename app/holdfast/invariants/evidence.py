@@ -53,17 +53,30 @@ class StoredJournals(Mapping[str, "Iterable[Record]"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadStart:
+    """What became of a service that was started on a configuration with one `change` that makes it invalid."""
+
+    service: str
+    change: str
+    is_ready: bool
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """Answers asked for at the end of a run; None: not part of this run, and not judged.
 
     `rows` counts PostgreSQL's rows by table. `venue` holds the counters of a venue that published a recorded session
     and then stood still: every record of it must be in our journal. `is_healed`: every fault ended, and an operator
-    cleared what only an operator clears, a minute or less before the end.
+    cleared what only an operator clears, a minute or less before the end. `bad_start` is the start of a service on a
+    configuration that is not valid, `secrets_found` where else than in the credential directory a secret was found.
     """
 
     rows: Mapping[str, int] | None = None
     venue: Mapping[str, object] | None = None
     is_healed: bool = False
+    bad_start: BadStart | None = None
+    secrets_found: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
