@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from fix_tell import Tell
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
 from holdfast._native import KillLatch
@@ -133,7 +134,7 @@ def test_what_is_not_proven_is_not_claimed(tmp_path: Path, account: Account) -> 
     assert set() < listed <= {order["id"] for order in open_orders(account.venue)}
 
 
-def test_it_works_while_the_disk_is_full(tmp_path: Path, account: Account) -> None:
+def test_it_works_while_the_disk_is_full(tmp_path: Path, account: Account, tell: Tell) -> None:
     unshare = shutil.which("unshare")
     probe = [str(unshare), "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /tmp && echo yes"]
     if not unshare or subprocess.run(probe, capture_output=True, check=False).stdout != b"yes\n":
@@ -161,6 +162,7 @@ def test_it_works_while_the_disk_is_full(tmp_path: Path, account: Account) -> No
     latch = KillLatch(str(fresh / "latch"))
     assert (latch.is_set, latch.operator) == (True, "ann")
     assert open_orders(account.venue) == []
+    tell(f"disk full: {report}")
 
 
 def test_the_latch_is_set_even_when_the_venue_cannot_be_asked(tmp_path: Path, state: Path) -> None:

@@ -4,12 +4,12 @@ STORMS=100 runs more of them.
 """
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from fix_tell import Tell
 from fix_venue import StartVenue
 from stopping import ENDED, STORM, Account, arguments_of, lonely_script, run_script
 
@@ -40,18 +40,13 @@ def stop_again_and_again(directory: Path, account: Account, seeds: range) -> lis
 
 
 @pytest.mark.timeout(120 + 30 * STORMS)
-def test_a_stop_is_proven_within_ten_seconds_in_any_storm(
-    tmp_path: Path, start_venue: StartVenue, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stop_is_proven_within_ten_seconds_in_any_storm(tmp_path: Path, start_venue: StartVenue, tell: Tell) -> None:
     accounts = [Account(start_venue(speed=1, partial_fills=0)) for _ in range(ACCOUNTS)]
     seeds = [range(first, STORMS, ACCOUNTS) for first in range(ACCOUNTS)]
     directories = [tmp_path / str(number) for number in range(ACCOUNTS)]
     with ThreadPoolExecutor(ACCOUNTS) as pool:
         took_s = sorted(each for part in pool.map(stop_again_and_again, directories, accounts, seeds) for each in part)
-    with capsys.disabled():
-        middle, late = took_s[len(took_s) // 2], took_s[-1 - len(took_s) // 100]
-        sys.stdout.write(
-            f"\n{len(took_s)} storms: proven after p50 {middle:.2f} s, p99 {late:.2f} s, at most {took_s[-1]:.2f} s\n"
-        )
+    middle, late = took_s[len(took_s) // 2], took_s[-1 - len(took_s) // 100]
+    tell(f"{len(took_s)} storms: proven after p50 {middle:.2f} s, p99 {late:.2f} s, at most {took_s[-1]:.2f} s")
     assert len(took_s) == STORMS
     assert late <= PROVEN_S_MAX

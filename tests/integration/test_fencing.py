@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from execution_desk import E9, WITHIN_S, Desk, desk_of
+from fix_tell import Tell
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
 from holdfast.invariants import Evidence
@@ -160,7 +161,7 @@ def shared(own_postgres: EmbeddedPostgres) -> str:
 
 
 async def test_an_engine_stopped_past_its_lease_sends_nothing_when_it_goes_on(
-    tmp_path: Path, venue: RunningVenue, shared: str
+    tmp_path: Path, venue: RunningVenue, shared: str, tell: Tell
 ) -> None:
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(side_of(tmp_path / "one", venue, database=shared))
@@ -188,6 +189,12 @@ async def test_an_engine_stopped_past_its_lease_sends_nothing_when_it_goes_on(
         assert max(requests(ledger, two.token)) > continued_ns
         assert one_sender(ledger)
         assert b"the lease of account" in one.log
+        tell(
+            f"the first engine sent {len(requests(ledger, one.token))} requests, was stopped, and continued "
+            f"{(continued_ns - stopped_ns) / 1e9:.1f} s later; the second began "
+            f"{(min(requests(ledger, two.token)) - stopped_ns) / 1e9:.1f} s after the stop and sent "
+            f"{len(requests(ledger, two.token))}; the first sent {len(late)} after its lease",
+        )
 
 
 async def test_a_clean_stop_hands_over_at_once(tmp_path: Path, venue: RunningVenue, shared: str) -> None:

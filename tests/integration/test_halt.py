@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fix_tell import Tell
 from fix_venue import KEY_ID, SECRET_KEY
 from holdfast import clock
 from holdfast._native import IntentAction, KillLatch, OrderIntent
@@ -45,7 +46,7 @@ async def eventually(is_true: Callable[[], object], what: str) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_stop_with_every_service_killed_and_the_database_gone_during_a_storm(tmp_path: Path) -> None:
+async def test_stop_with_every_service_killed_and_the_database_gone_during_a_storm(tmp_path: Path, tell: Tell) -> None:
     options = DemoOptions(state_dir=tmp_path / "demo", duration_s=None, session=None, speed="1", seed=5)
     host = DemoHost(options)
     try:
@@ -75,6 +76,7 @@ async def test_stop_with_every_service_killed_and_the_database_gone_during_a_sto
         assert {order["status"] for order in ledger.orders().values()} <= ENDED
         assert KillLatch(str(host.settings.state_dir / "latch")).is_set
         assert SECRET_KEY not in printed
+        tell(f"every service killed, PostgreSQL stopped, 60 % of requests refused: {report}")
     finally:
         await host.stop()
 

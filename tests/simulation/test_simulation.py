@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from holdfast.simulation import fleet
 from holdfast.simulation.crashes import POINTS, SPENT, Killed, SimulatedCrash
 from holdfast.simulation.plan import Plan
+from holdfast.simulation.run import Outcome
 
 COMMAND = [sys.executable, "-m", "holdfast", "simulate", "--json", "--jobs", "1"]
 
@@ -61,3 +64,16 @@ def test_a_crash_point_kills_once_and_nothing_follows_it() -> None:
 
 def test_every_crash_point_of_the_simulated_services_is_planned() -> None:
     assert {plan.crash_point for plan in map(Plan.of, range(600))} == {*POINTS, SPENT}
+
+
+def test_a_seed_that_breaks_off_is_a_violation_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(seed: int, _directory: Path) -> Outcome:
+        raise AssertionError(f"seed {seed}")
+
+    monkeypatch.setattr(fleet, "run_seed", break_off)
+    outcomes = fleet.run_batch(range(3, 5), tmp_path)
+    summary = fleet.summarise(outcomes, first_seed=3, duration_s=1.0)
+    assert [violation["seed"] for violation in summary["violations"]] == [3, 4]
+    assert "AssertionError: seed 4 at test_simulation.py" in summary["violations"][1]["detail"]

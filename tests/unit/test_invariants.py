@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 
 from holdfast import _native as native
 from holdfast.invariants import CHECKERS, Closure, Ending, Evidence, StoredJournals, check
+from holdfast.invariants.gate import no_entry_before_reconciled
+from holdfast.invariants.senders import one_sender_at_a_time
 from holdfast.venues.simulated.ledger import Ledger
 from trading_day import Day, make_settings
 
@@ -148,3 +151,42 @@ def test_an_entry_while_a_needed_service_was_frozen_is_seen(day: Day) -> None:
     assert "no_entry_while_closed" in names(
         Evidence(ledger=Ledger([]), journals=StoredJournals(day.settings), closures=(closure,))
     )
+
+
+@pytest.mark.parametrize(("late_s", "in_flight_s", "is_found"), [(0.5, 0.0, True), (2.5, 3.0, False), (3.5, 3.0, True)])
+def test_an_earlier_sender_is_seen_unless_its_bytes_were_on_the_way(
+    *, day: Day, late_s: float, in_flight_s: float, is_found: bool
+) -> None:
+    def request(token: int, at_s: float) -> dict[str, object]:
+        client = f"holdfast-execution-engine/{token}"
+        return {"kind": "request", "number": 1, "client": client, "host_ns": int(at_s * 1e9), "method": "GET"}
+
+    lines = [request(1, 1.0), request(2, 2.0), request(2, 2.0 + late_s / 2), request(1, 2.0 + late_s)]
+    evidence = replace(evidence_of(day, *lines), in_flight_s=in_flight_s)
+    assert bool(list(one_sender_at_a_time(evidence))) == is_found
+
+
+@pytest.mark.parametrize(
+    ("sessions", "is_found"),
+    [
+        ([(1, -30.0, 60.0)], False),
+        ([(1, -30.0, 60.0), (2, -0.5, 60.0)], True),
+        ([(1, -30.0, 60.0), (2, -0.5, -0.4)], False),
+    ],
+)
+def test_an_entry_before_a_session_was_compared_is_seen_unless_that_session_was_over(
+    *, day: Day, sessions: list[tuple[int, float, float]], is_found: bool
+) -> None:
+    scope = native.ReconcileScope.OPEN_ORDERS
+    day.write("executions", native.Reconciled(scope=scope, is_complete=1))
+    compared_ns = day.ts_ns
+    day.ts_ns += 2 * 10**9
+    day.order(native.Side.BUY, 100_000_000_000)
+    lines: list[dict[str, object]] = [
+        {"kind": kind, "stream": "trade_updates", "session": session, "host_ns": compared_ns + int(at_s * 1e9)}
+        for session, begun_s, over_s in sessions
+        for kind, at_s in (("stream_listening", begun_s), ("stream_closed", over_s))
+    ]
+    late = [line | {"host_ns": int(str(line["host_ns"])) + 10**9} for line in lines if line["session"] == 2]
+    whole = [line for line in lines if line["session"] == 1] + late
+    assert bool(list(no_entry_before_reconciled(evidence_of(day, *whole)))) == is_found

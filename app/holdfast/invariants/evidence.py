@@ -95,6 +95,8 @@ class Evidence:
     `limits` are those of the active configuration; None: their values are not judged. `closures` are known to who ran
     the run: a service dead or frozen, the kill latch set where no api-gateway saw it. `external_order_ids` are orders
     made past our services.
+    `in_flight_s`: for how long bytes of a dead sender may still arrive, where its successor does not wait for them;
+    `travel_s`: how long the run's network may have kept any bytes.
     `replays` tells for each journal that was replayed where it differed; empty text: it did not.
     """
 
@@ -103,6 +105,8 @@ class Evidence:
     limits: RiskLimits | None = None
     closures: tuple[Closure, ...] = ()
     external_order_ids: frozenset[str] = frozenset()
+    in_flight_s: float = 0.0
+    travel_s: float = 0.0
     replays: Mapping[str, str] = field(default_factory=dict)
     ending: Ending = field(default_factory=Ending)
 

@@ -20,6 +20,7 @@ from holdfast.settings.sessions import load_sessions
 
 ORDER_STREAM = "trade_updates"
 SECOND_NS = 1_000_000_000
+FAR_NS = 2**63 - 1
 APPROVAL_AGE_NS_MAX = SECOND_NS
 QUOTE_AGE_NS_MAX = SECOND_NS
 STATE_KNOWN_WITHIN_NS = SECOND_NS
@@ -65,11 +66,12 @@ def no_entry_on_an_old_approval(evidence: Evidence) -> Iterator[str]:
 def no_entry_arrives_late(evidence: Evidence) -> Iterator[str]:
     """No entry's bytes leave long after its approval, however long its process was frozen before it wrote them."""
     approved = evidence.account.approved
+    age_ns_max = APPROVAL_AGE_NS_MAX + ARRIVES_WITHIN_NS + int(evidence.travel_s * SECOND_NS)
     for line in evidence.ledger.entry_requests():
         decision = approved.get((line["body"] or {}).get("client_order_id", ""))
         if decision is not None and not decision.is_reduction:
             age_ns = line["host_ns"] - decision.ts_ns
-            if age_ns > APPROVAL_AGE_NS_MAX + ARRIVES_WITHIN_NS:
+            if age_ns > age_ns_max:
                 yield f"client_order_id {decision.client_order_id}: arrived {age_ns / 1e6:.0f} ms after its approval"
 
 
@@ -105,10 +107,11 @@ def no_entry_unless_active(evidence: Evidence) -> Iterator[str]:
 
 
 def no_entry_before_reconciled(evidence: Evidence) -> Iterator[str]:
-    """After each start of the order stream a comparison with the venue comes before the next entry."""
-    opened = [
-        int(line["host_ns"]) for line in evidence.ledger.of_kind("stream_opened") if line["stream"] == ORDER_STREAM
-    ]
+    """After each start of the order stream a comparison with the venue comes before the next entry.
+
+    A session that was over by then is none: one that its client had given up may begin late and ends at once.
+    """
+    sessions = _sessions(evidence)
     compared = [
         record.ts_ns
         for record in evidence.executed
@@ -117,10 +120,21 @@ def no_entry_before_reconciled(evidence: Evidence) -> Iterator[str]:
         and record.scope in (ReconcileScope.START_UP, ReconcileScope.OPEN_ORDERS)
     ]
     for event, _ in evidence.entries:
-        latest = opened[place - 1] if (place := bisect_right(opened, event.ts_ns)) else 0
+        latest = max((begun for begun, over in sessions if begun <= event.ts_ns < over), default=0)
         done = compared[place - 1] if (place := bisect_right(compared, event.ts_ns)) else 0
         if done < latest or not done:
             yield f"client_order_id {event.client_order_id}: left before the stream's new session was compared"
+
+
+def _sessions(evidence: Evidence) -> list[tuple[int, int]]:
+    """Return when each session of the order stream began to listen and when it was over."""
+    begun: dict[int, int] = {}
+    over: dict[int, int] = {}
+    for kind, times in (("stream_listening", begun), ("stream_closed", over)):
+        for line in evidence.ledger.of_kind(kind):
+            if line["stream"] == ORDER_STREAM:
+                times[int(line["session"])] = int(line["host_ns"])
+    return [(at_ns, over.get(session, FAR_NS)) for session, at_ns in begun.items()]
 
 
 def active_after_healing(evidence: Evidence) -> Iterator[str]:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import clock
+from holdfast.invariants import Violation
 from holdfast.simulation.run import Outcome, be_quiet, run_seed
 
 SEEDS_PER_BATCH = 10
@@ -36,9 +38,19 @@ def run_batch(seeds: range, directory: Path) -> list[Outcome]:
     """Run seeds one after the other, in a folder of this process's own."""
     own = directory / str(os.getpid())
     own.mkdir(exist_ok=True)
-    outcomes = [run_seed(seed, own) for seed in seeds]
+    outcomes = [_run(seed, own) for seed in seeds]
     gc.collect()
     return outcomes
+
+
+def _run(seed: int, directory: Path) -> Outcome:
+    """Run a seed; one that cannot be run to its end is broken, and the others go on."""
+    try:
+        return run_seed(seed, directory)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its seed
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{type(error).__name__}: {error} at {Path(place.filename).name}:{place.lineno}"
+        return Outcome.broken(seed, Violation(20, "the_simulation_ends", detail))
 
 
 def run_fleet(

@@ -5,10 +5,10 @@ Nothing sleeps and nothing is read from a socket: timers are due when the world'
 
 import asyncio
 import contextvars
-import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from math import ceil
+from heapq import heappop, heappush
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.simulation.crashes import Killed
@@ -17,14 +17,8 @@ if TYPE_CHECKING:
     from holdfast.simulation.network import Endpoint, Listener, Network
 
 T = TypeVar("T")
-RESOLUTION_S = 1e-9
 NANOSECONDS = 1_000_000_000
 NEVER_NS = 2**62
-
-
-def _steady_ns(when_s: float) -> int:
-    """Return a time of a timer in whole nanoseconds, not before it."""
-    return ceil(when_s * NANOSECONDS)
 
 
 class Job:
@@ -58,13 +52,27 @@ class Job:
         return self._when_s
 
 
+class Now:
+    """The steady clock of all loops."""
+
+    __slots__ = ("ns", "s")
+
+    def __init__(self, ns: int) -> None:
+        self.set(ns)
+
+    def set(self, ns: int) -> None:
+        """Let it be a time."""
+        self.ns = ns
+        self.s = ns / NANOSECONDS
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """The loop of one process. What a callback raises is kept in `failures`: asyncio would only log it."""
 
-    def __init__(self, read_s: Callable[[], float], network: "Network", owner: str) -> None:
-        self._read_s = read_s
+    def __init__(self, now: Now, network: "Network", owner: str) -> None:
+        self._now = now
         self._ready: deque[Job] = deque()
-        self._timers: list[tuple[float, int, Job]] = []
+        self._timers: list[tuple[int, int, Job]] = []
         self._timer_count = 0
         self.network = network
         self.owner = owner
@@ -72,16 +80,16 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.tasks: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
         self.is_dead = False
+        self.died_s = inf
         # When something is to be done here next, steady ns: 0 for now.
         self.due_ns = NEVER_NS
 
     def turn(self) -> None:
         """Run what is ready now, as asyncio's loop does in one iteration."""
         timers, ready = self._timers, self._ready
-        if timers:
-            end_s = self._read_s() + RESOLUTION_S
-            while timers and timers[0][0] <= end_s:
-                ready.append(heapq.heappop(timers)[2])
+        now_ns = self._now.ns
+        while timers and timers[0][0] <= now_ns:
+            ready.append(heappop(timers)[2])
         asyncio._set_running_loop(self)  # noqa: SLF001 - what makes a loop the running one
         for _ in range(len(ready)):
             if self.is_dead:
@@ -99,8 +107,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
                 self.failures.append(f"{type(error).__name__}: {error}")
         while timers and timers[0][2].is_cancelled:
-            heapq.heappop(timers)
-        self.due_ns = 0 if ready else _steady_ns(timers[0][0]) if timers else NEVER_NS
+            heappop(timers)
+        self.due_ns = 0 if ready else timers[0][0] if timers else NEVER_NS
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -121,7 +129,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> Job:
         """Asyncio's method."""
-        return self.call_at(self._read_s() + delay, callback, *args, context=context)
+        return self.call_at(self._now.s + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -129,18 +137,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Asyncio's method."""
         job = Job(callback, args, context, when)
         self._timer_count += 1
-        heapq.heappush(self._timers, (when, self._timer_count, job))
-        self.due_ns = min(self.due_ns, _steady_ns(when))
+        # Whole nanoseconds, not before it.
+        due_ns = ceil(when * NANOSECONDS)
+        heappush(self._timers, (due_ns, self._timer_count, job))
+        self.due_ns = min(self.due_ns, due_ns)
         return job
 
     @property
     def now_s(self) -> float:
         """Return the same as `time`."""
-        return self._read_s()
+        return self._now.s
 
     def time(self) -> float:
         """Return the process's steady clock, seconds."""
-        return self._read_s()
+        return self._now.s
 
     def create_future(self) -> asyncio.Future[Any]:
         """Asyncio's method."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.simulation.loop import SimulatedLoop
+from holdfast.venues.alpaca.connection import UNACKNOWLEDGED_MS_MAX
 
 PORT_FIRST = 7000
 PIECE_BYTES_MIN = 64
 SWAP_S_MAX = 2.0
+# How long a kernel goes on with what a dead process had written.
+USER_TIMEOUT_S = UNACKNOWLEDGED_MS_MAX / 1000
 GHOST_S_MIN, GHOST_S_MAX = 5.0, 20.0
 # An order update: JSON in a binary frame, one write each.
 UPDATE = b'{"stream":"trade_updates"'
@@ -154,6 +157,8 @@ class Endpoint(asyncio.Transport):
     def deliver(self, data: bytes) -> None:
         """Give bytes to the protocol."""
         if self._is_lost or self._is_closing:
+            return
+        if self.loop.now_s > self.peer.loop.died_s + USER_TIMEOUT_S:
             return
         protocol = self._protocol
         if not hasattr(protocol, "get_buffer"):

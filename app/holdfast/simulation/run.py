@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import aiofastnet
 import structlog
@@ -30,8 +30,9 @@ from holdfast.replay import replay_decisions, replay_signals
 from holdfast.services import risk_manager
 from holdfast.settings import Settings
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
-from holdfast.simulation.crashes import SimulatedCrash
+from holdfast.simulation.crashes import SPENT, SimulatedCrash
 from holdfast.simulation.loop import SimulatedLoop
+from holdfast.simulation.network import USER_TIMEOUT_S
 from holdfast.simulation.plan import Plan
 from holdfast.simulation.system import System, settings_of, write_limits
 from holdfast.simulation.world import STEADY_START_NS, World
@@ -67,6 +68,14 @@ class Outcome:
     simulated_s: float
     turns: int
     violations: list[Violation] = field(default_factory=list)
+
+    @classmethod
+    def broken(cls, seed: int, violation: Violation) -> Self:
+        """Tell of a run that did not come to its end."""
+        empty: dict[str, int] = {}
+        return cls(
+            seed=seed, event_hash="", orders=0, fills=0, faults=empty, simulated_s=0, turns=0, violations=[violation]
+        )
 
 
 @cache
@@ -151,12 +160,12 @@ def run_seed(seed: int, directory: Path) -> Outcome:
             system = System(world, plan, settings, tls_dir=directory / "tls", ledger_file=state_dir / "ledger.jsonl")
             crash.kill = functools.partial(system.crash, plan.crash_point)
             system.start()
-            return _play(system)
+            return _play(system, crash)
     finally:
         shutil.rmtree(state_dir, ignore_errors=True)
 
 
-def _play(system: System) -> Outcome:
+def _play(system: System, crash: SimulatedCrash) -> Outcome:
     world, plan = system.world, system.plan
     world.run(plan.start_ns + int(plan.trading_s * NANOSECONDS))
     system.heal()
@@ -168,6 +177,8 @@ def _play(system: System) -> Outcome:
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()
+    # Nothing crashes in a replay.
+    crash.point = SPENT
     evidence = _evidence(system, replays=_replays(system) if plan.seed % REPLAY_EVERY == 0 else {})
     violations = check(evidence)
     violations += [Violation(20, "every_process_lives", failure) for failure in system.failures]
@@ -198,6 +209,8 @@ def _replays(system: System) -> dict[str, str]:
 def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({})) -> Evidence:
     return Evidence(
         replays=replays,
+        in_flight_s=USER_TIMEOUT_S,
+        travel_s=system.plan.weather.late_s_max if system.plan.weather.late_ppm else 0.0,
         ending=Ending(is_healed=True),
         ledger=Ledger.read(system.ledger_file),
         journals={name: tuple(records) for name, records in StoredJournals(system.settings).items()},
@@ -264,3 +277,4 @@ def be_quiet() -> None:
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _error: None
     gc.disable()
+    gc.freeze()

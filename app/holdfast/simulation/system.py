@@ -199,7 +199,7 @@ class System:
         """SIGSTOP a service for a while."""
         process = self.services.get(name)
         if process is not None:
-            process.frozen_until_ns = self.world.now_ns + int(duration_s * 1e9)
+            process.frozen_until_ns = self.world.steady_ns() + int(duration_s * 1e9)
 
     def perform(self, act: Act) -> None:
         """Let one act of the plan happen."""

@@ -15,7 +15,7 @@ from holdfast._native import JournalReader, JournalWriter
 from holdfast.journals import open_reader
 from holdfast.service import Frame, Host, Loop
 from holdfast.settings import Settings
-from holdfast.simulation.loop import NEVER_NS, SimulatedLoop
+from holdfast.simulation.loop import NEVER_NS, Now, SimulatedLoop
 from holdfast.simulation.network import Network
 
 NANOSECONDS = 1_000_000_000
@@ -65,6 +65,7 @@ class Process:
     name: str
     loop: SimulatedLoop
     frozen_until_ns: int = 0
+    """When it may go on, steady clock."""
     is_alive: bool = True
     task: asyncio.Task[None] | None = None
     frame: Frame | None = None
@@ -97,7 +98,7 @@ class World:
 
     def __init__(self, seed: int, start_ns: int) -> None:
         self.seed = seed
-        self.now_ns = start_ns
+        self._now = Now(STEADY_START_NS)
         self._to_wall_ns = start_ns - STEADY_START_NS
         self.wall_step_ns = 0
         self.draw = self.stream("turns")
@@ -115,21 +116,22 @@ class World:
         """Return a source of decisions of its own: what one part draws does not move another."""
         return random.Random(f"{self.seed} {name}")  # noqa: S311 - repeatable on purpose
 
+    @property
+    def now_ns(self) -> int:
+        """The true time of the world, by which the plan goes."""
+        return self._now.ns + self._to_wall_ns
+
     def wall_ns(self) -> int:
         """Return the host's wall clock."""
-        return self.now_ns + self.wall_step_ns
+        return self._now.ns + self._to_wall_ns + self.wall_step_ns
 
     def steady_ns(self) -> int:
         """Return the host's steady clock."""
-        return self.now_ns - self._to_wall_ns
-
-    def steady_s(self) -> float:
-        """Return the same in seconds."""
-        return (self.now_ns - self._to_wall_ns) / NANOSECONDS
+        return self._now.ns
 
     def spawn(self, name: str, work: Callable[[Process], Awaitable[None]]) -> Process:
         """Start a process that does one thing until it ends or is killed."""
-        process = Process(name, SimulatedLoop(self.steady_s, self.network, name))
+        process = Process(name, SimulatedLoop(self._now, self.network, name))
         self.processes.append(process)
 
         async def run() -> None:
@@ -141,7 +143,7 @@ class World:
     def kill(self, process: Process) -> None:
         """End a process in mid-step: nothing of it runs any more, its journals and connections are let go."""
         process.is_alive = False
-        process.loop.is_dead = True
+        process.loop.is_dead, process.loop.died_s = True, self._now.s
         self.processes.remove(process)
         # Kept: collecting a task would run what stands in its `finally`.
         self.ended.append(process)
@@ -176,30 +178,29 @@ class World:
 
     def _run_until(self, until_ns: int) -> None:
         """Let processes take turns, and time jump to where there is something to do."""
-        events = self._events
-        while self.now_ns < until_ns:
-            while events and events[0][0] <= self.now_ns:
+        events, now, to_wall_ns = self._events, self._now, self._to_wall_ns
+        end_ns = until_ns - to_wall_ns
+        while now.ns < end_ns:
+            while events and events[0][0] <= now.ns + to_wall_ns:
                 heapq.heappop(events)[2]()
-            now_ns = self.now_ns
-            steady_ns = now_ns - self._to_wall_ns
-            able = [
-                process
-                for process in self.processes
-                if process.loop.due_ns <= steady_ns and process.frozen_until_ns <= now_ns
-            ]
+            now_ns = now.ns
+            able = [each for each in self.processes if each.loop.due_ns <= now_ns and each.frozen_until_ns <= now_ns]
             if able:
                 self._turn(able[0] if len(able) == 1 else able[self.draw.randrange(len(able))])
                 continue
-            dues_ns = [max(each.loop.due_ns + self._to_wall_ns, each.frozen_until_ns) for each in self.processes]
-            next_ns = min(dues_ns, default=NEVER_NS)
-            self.now_ns = min(next_ns, until_ns, events[0][0]) if events else min(next_ns, until_ns)
+            next_ns = min(end_ns, events[0][0] - to_wall_ns) if events else end_ns
+            for each in self.processes:
+                due_ns = each.loop.due_ns
+                if due_ns < next_ns:
+                    next_ns = min(next_ns, max(due_ns, each.frozen_until_ns))
+            now.set(next_ns)
 
     def _turn(self, process: Process) -> None:
         self.current = process
         process.loop.turn()
         self.current = None
         self.turns += 1
-        self.now_ns += TURN_NS_MIN + int(self.draw.random() * (TURN_NS_MAX - TURN_NS_MIN))
+        self._now.set(self._now.ns + TURN_NS_MIN + int(self.draw.random() * (TURN_NS_MAX - TURN_NS_MIN)))
         if process.frame is not None and (self._has_news or process.has_written()):
             self._wake()
 

@@ -2,7 +2,8 @@
 
 `LedgerWriter` appends JSON lines; `Ledger` reads them back into orders, fills, positions and cash. Each line has
 `kind`, `host_ns` (wall clock) and `session_ns` (the venue's time). Kinds: venue_started, request, answer, order,
-fill, fill_sent, stream_opened, stream_closed, market, session_end, faults_loaded, fault, faults_healed.
+fill, fill_sent, stream_opened, stream_listening, stream_closed, market, session_end, faults_loaded, fault,
+faults_healed.
 """
 
 import hashlib

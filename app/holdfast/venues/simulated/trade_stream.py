@@ -26,6 +26,7 @@ class TradeUpdateStream:
         self.is_msgpack = wants_msgpack(request)
         self._is_authenticated = hub.credentials.admit(request)
         self.is_listening = False
+        self.session = 0
 
     def on_open(self) -> None:
         """Wait for the client to speak first."""
@@ -76,6 +77,8 @@ class TradeUpdateStream:
         given = message.get("data")
         streams = given.get("streams") if isinstance(given, dict) else None
         known = [name for name in streams if name == CHANNEL] if isinstance(streams, list) else []
+        if known and not self.is_listening:
+            self._hub.note_listening(self)
         self.is_listening = bool(known)
         self.send({"stream": "listening", "data": {"streams": known}})
 
@@ -88,19 +91,26 @@ class TradeUpdateHub:
         self.faults = faults
         self._ledger = ledger
         self._clients: list[TradeUpdateStream] = []
+        self._count = 0
 
     def join(self, request: Request, socket: Socket) -> TradeUpdateStream:
         """Serve a new client."""
         client = TradeUpdateStream(self, request, socket)
         self._clients.append(client)
-        self._ledger.write("stream_opened", stream=CHANNEL)
+        self._count += 1
+        client.session = self._count
+        self._ledger.write("stream_opened", stream=CHANNEL, session=client.session)
         return client
+
+    def note_listening(self, client: TradeUpdateStream) -> None:
+        """Remember since when a client is sent order updates."""
+        self._ledger.write("stream_listening", stream=CHANNEL, session=client.session)
 
     def leave(self, client: TradeUpdateStream) -> None:
         """Forget a client."""
         self._clients.remove(client)
         self.faults.leave(client)
-        self._ledger.write("stream_closed", stream=CHANNEL)
+        self._ledger.write("stream_closed", stream=CHANNEL, session=client.session)
 
     def publish(self, event: VenueEvent) -> None:
         """Send one order update to everyone who listens."""
