@@ -39,11 +39,12 @@ def main() -> int:
     sign(holdfast, archive)
     is_trading = not options.check or trades_in_an_empty_root()
     digest = json.loads((release / "statement.json").read_text())["digest"]
-    sizes = json.loads(nix("path-info", "--json", "--recursive", str(holdfast)))
+    # Not as JSON: its form differs between versions of Nix.
+    sizes = nix("path-info", "--size", "--recursive", str(holdfast)).splitlines()
     told = {
         "digest": digest,
         "seconds": round(time.time() - options.started_s, 1),
-        "closure_bytes": sum(each["narSize"] for each in (sizes.values() if isinstance(sizes, dict) else sizes)),
+        "closure_bytes": sum(int(line.split()[1]) for line in sizes),
         "archive_bytes": archive.stat().st_size,
         "derivations": derivations,
         "ok": is_trading and all(each["reproducible"] is not False for each in derivations.values()),
