@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-down lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -34,6 +34,14 @@ test: ## Run every check: lint, types, native tests, Python tests. The summary c
 
 boundaries: setup ## Print every risk rule at its boundary: the limit passes, the next unit is denied.
 	@$(WITHIN) python tests/boundaries.py
+
+appliance: ## Boot a Debian host, provision it, let it trade on a simulated venue beside it. JSON=1
+	@app/setup/setup.sh lab
+	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(WITHIN) python -m lab appliance $(if $(filter-out 0,$(JSON)),--json)
+
+appliance-down: ## End and remove what `make appliance` booted.
+	@$(WITHIN) python -m lab down appliance
 
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints

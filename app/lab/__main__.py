@@ -8,8 +8,8 @@ import re
 import shutil
 import sys
 
+from lab import appliance, inventory, network, time_server
 from lab import host as hosts_of
-from lab import inventory, network, time_server
 from lab.host import Host
 from lab.image import image
 from lab.place import LABS, LabError, locked, run, say
@@ -72,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("hosts", nargs="+", type=lab_name)
     command.add_argument("--suite", default="bookworm", choices=["bookworm", "trixie"])
     command.add_argument("--option", action="append", default=[], help="one more option for systemd-nspawn")
+    command = commands.add_parser("appliance", help="boot a host, provision it, let it trade, look at it")
+    command.add_argument("--lab", type=lab_name, default="appliance")
+    command.add_argument("--json", action="store_true")
     for name, help_ in (
         ("down", "end and remove everything of a lab"),
         ("inventory", "print an Ansible inventory: how to reach each host"),
@@ -98,6 +101,9 @@ def carry_out(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "up":
             up(arguments.lab, arguments.hosts, arguments.suite, arguments.option)
+        case "appliance":
+            up(arguments.lab, ["trader"], "bookworm", [])
+            return appliance.tell(appliance.provision(arguments.lab, "local"), arguments.lab, is_json=arguments.json)
         case "down":
             down(arguments.lab)
         case "inventory":

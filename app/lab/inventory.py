@@ -19,6 +19,8 @@ def ansible(lab: str) -> str:
     connection = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(LABS / lab / "id_ed25519"),
+        # Hosts of other labs have the same addresses: a connection that is kept open must not be taken for theirs.
+        "ansible_control_path_dir": str(LABS / lab / "connections"),
         "ansible_ssh_common_args": (
             f"-o UserKnownHostsFile={LABS / lab / 'known_hosts'} -o ProxyCommand='{proxy(lab)}'"
         ),

@@ -51,7 +51,9 @@ def register(app: typer.Typer) -> None:
         symbols: Annotated[str, typer.Option(help="Of a synthetic market, joined by commas.")] = ",".join(
             DEFAULT_SYMBOLS
         ),
-        start: Annotated[str, typer.Option(help="When a synthetic market starts, RFC 3339.")] = "",
+        start: Annotated[
+            str, typer.Option(help="When a synthetic market starts, RFC 3339; now: it keeps the host's time.")
+        ] = "",
         quotes_per_s: Annotated[float, typer.Option(help="Changes a second of each synthetic symbol.")] = 20.0,
         key_id: Annotated[str, typer.Option(help="The key id that is accepted.")] = "PKSIMULATED",
         secret_key: Annotated[

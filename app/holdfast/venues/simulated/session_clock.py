@@ -13,8 +13,10 @@ class SessionClock:
         self._latest_ns = start_ns
         self._started_monotonic_ns: int | None = None
 
-    def start(self) -> None:
-        """Let time run from now on."""
+    def start(self, *, at_ns: int | None = None) -> None:
+        """Let time run from now on; with `at_ns` it is that time now."""
+        if at_ns is not None:
+            self._start_ns = max(at_ns, self._start_ns)
         self._started_monotonic_ns = clock.monotonic_ns()
 
     def now_ns(self) -> int:

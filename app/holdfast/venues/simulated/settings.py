@@ -50,6 +50,11 @@ class SimulatedVenueSettings:
         return self.session.startswith("synthetic:")
 
     @property
+    def is_by_host_clock(self) -> bool:
+        """Whether the session's time is the host's, as a service wants it that trusts its own clock."""
+        return self.start == "now"
+
+    @property
     def is_as_fast_as_read(self) -> bool:
         """Whether clients set the pace."""
         return self.speed == SPEED_MAX

@@ -43,7 +43,7 @@ class SyntheticSource:
     def __init__(self, settings: SimulatedVenueSettings, seed: int, now_ns: int) -> None:
         self.symbols = settings.symbols
         self.lines_read = 0
-        start_ns = market_days.parse_time_ns(settings.start) if settings.start else market_days.default_start_ns(now_ns)
+        start_ns = now_ns if settings.is_by_host_clock else _start_ns(settings.start, now_ns)
         self.start_ns = start_ns
         opens_ns, self.end_ns = market_days.session_at_or_after(start_ns)
         self._market = SyntheticMarket(
@@ -67,6 +67,10 @@ class SyntheticSource:
         records = [record for record in self._market.next_records(count) if record.ts_event_ns < self.end_ns]
         self.lines_read += len(records)
         return records
+
+
+def _start_ns(start: str, now_ns: int) -> int:
+    return market_days.parse_time_ns(start) if start else market_days.default_start_ns(now_ns)
 
 
 def _first_price_e9(symbol: str) -> int:

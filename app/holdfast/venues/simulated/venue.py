@@ -128,7 +128,7 @@ class SimulatedVenue:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(self), settings.host, settings.port, ssl=server_context(settings.tls_dir)
         )
-        self._clock.start()
+        self._clock.start(at_ns=clock.now_ns() if settings.is_by_host_clock else None)
         if self._script is not None:
             self.faults.load(self._script)
         pump = self._run_as_read() if settings.is_as_fast_as_read else self._run_timed()
