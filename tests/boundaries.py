@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast._native import (
     AccountSnapshot,
+    AverageVolume,
     Calendar,
     Decision,
     Fill,
@@ -34,11 +35,13 @@ from holdfast._native import IntentAction as Action
 E9 = 1_000_000_000
 NOW_NS = 1_720_013_400 * E9
 DAY_NS = 86_400 * E9
+SHARES_MAX = 9 * 10**9 * E9
 # The least window in which the same request repeats itself.
 STEP_NS = RiskLimits.loosest()["duplicate_window_ns"]
 SYMBOL = "BTC/USD"
+SHARE = "IBM"
 PERCENT = E9 // 100
-SYMBOLS = [SYMBOL, *(f"S{index:02}/USD" for index in range(60))]
+SYMBOLS = [SYMBOL, *(f"S{index:02}/USD" for index in range(60)), SHARE]
 EQUITY_E9 = 1_000_000 * E9
 
 
@@ -59,6 +62,7 @@ class Bench:
     now_ns: int = NOW_NS
     session_ns: int = NOW_NS
     equity_e9: int = EQUITY_E9
+    margin: tuple[int, int, int, int, int] = (0, 1, 1, 1, 0)
     gate: RiskGate = field(init=False)
     _orders: int = 0
 
@@ -66,11 +70,12 @@ class Bench:
         loose = RiskLimits.loosest()
         limits = RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **(loose | self.limits))
         sessions = [(NOW_NS + day * DAY_NS - E9, NOW_NS + day * DAY_NS + DAY_NS // 4) for day in (0, 1, 7)]
-        self.gate = RiskGate(limits, SYMBOLS, Calendar(sessions, []))
+        self.gate = RiskGate(limits, SYMBOLS, Calendar(sessions, [], [self.margin]))
         self.account()
         self.gate.set_reconciled(is_reconciled=True)
         for symbol in SYMBOLS:
             self.quote(symbol=symbol)
+            self.average_volume(SHARES_MAX, symbol=symbol)
         self.advance()
 
     def account(self, *, equity_e9: int = 0, last_e9: int = 0, buying_power_e9: int = 10**9 * E9) -> None:
@@ -87,6 +92,11 @@ class Bench:
         """Quote a symbol now; without prices 1e-9 USD around the bench's price, so that it is not locked."""
         bid_e9, ask_e9 = bid_e9 or self.price_e9 - 1, ask_e9 or self.price_e9 + 1
         record = Quote(symbol=symbol, bid_price_e9=bid_e9, ask_price_e9=ask_e9)
+        self.gate.apply_market(record, self.now_ns)
+
+    def average_volume(self, volume_e9: int, *, symbol: str = SYMBOL) -> None:
+        """Report the average volume of a symbol, its newest session a day ago."""
+        record = AverageVolume(symbol=symbol, volume_e9=volume_e9, session_count=20, ts_event_ns=self.now_ns - DAY_NS)
         self.gate.apply_market(record, self.now_ns)
 
     def advance(self) -> None:
@@ -167,18 +177,19 @@ Outcome = tuple[Reason, int, int] | None
 class Boundary:
     """One rule: the limit's name, its value, and what the gate says of a value.
 
-    `unit` is what one more means in the units of the limit; `is_least` a limit that denies what is below it; `or_rules`
-    what may be asked before at ten times the limit; `is_state` a value that no single order has: 0 and less are rest.
+    `is_least` is a limit that denies what is below it; `or_rules` what may be asked before at ten times the limit;
+    `is_state` a value that no single order has: 0 and less are rest. `is_shifted`: the value stands at the limit, the
+    limit moves as far the other way, since not every value occurs.
     """
 
     rule: Reason
     limit_name: str
     limit: int
     probe: Callable[[dict[str, int], int], Outcome]
-    unit: int = 1
     scale: int = 1
     is_least: bool = False
     is_state: bool = False
+    is_shifted: bool = False
     or_rules: tuple[Reason, ...] = ()
 
     @property
@@ -188,13 +199,19 @@ class Boundary:
 
     def values(self) -> dict[str, int]:
         """Return the values to try, by what the table calls them."""
-        tried = {"limit - 1": self.limit - self.unit, "limit": self.limit, "limit + 1": self.limit + self.unit}
+        tried = {"limit - 1": self.limit - 1, "limit": self.limit, "limit + 1": self.limit + 1}
         tried["10 x limit"] = 10 * self.limit
-        return tried | ({} if self.is_state else {"0": 0, "-1": -1})
+        return tried | ({} if self.is_state or self.is_shifted else {"0": 0, "-1": -1})
 
     def outcome(self, value: int) -> Outcome:
         """Return what the gate says of a value under this limit."""
+        if self.is_shifted:
+            moved = 2 * self.limit - value if value < 2 * self.limit else self.limit * self.limit // value
+            return self._ask({self.limit_name: moved}, value)
         limits = {self.limit_name: self.limit} if self.limit_name in RiskLimits.bounds() else {}
+        return self._ask(limits, value)
+
+    def _ask(self, limits: dict[str, int], value: int) -> Outcome:
         try:
             return self.probe(limits, value)
         except Denied as denied:
@@ -206,9 +223,27 @@ def _quantity(limits: dict[str, int], value: int) -> Outcome:
     return bench.broken(bench.intent(value))
 
 
+def _average_volume(limits: dict[str, int], value: int) -> Outcome:
+    """Of a billion shares one part in a billion is a share."""
+    bench = Bench(limits, price_e9=E9)
+    bench.average_volume(E9 * E9, symbol=SHARE)
+    return bench.broken(bench.intent(value * E9, symbol=SHARE))
+
+
 def _of_equity(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits, price_e9=E9, equity_e9=1_000 * E9)
     return bench.broken(bench.intent(value * 1_000))
+
+
+def _initial_margin(limits: dict[str, int], _: int) -> Outcome:
+    """Positions of 500 USD need twice that, so that no limit on shares of the equity comes before; the equity moves."""
+    bench = Bench({}, price_e9=E9, equity_e9=limits["equity"], margin=(0, 2 * E9, 1, 1, 0))
+    return bench.broken(bench.intent(500 * E9))
+
+
+def _least_equity(_: dict[str, int], value: int) -> Outcome:
+    bench = Bench({}, equity_e9=25_000 * E9, margin=(0, 1, 1, 1, value))
+    return bench.broken()
 
 
 def _buying_power(_: dict[str, int], value: int) -> Outcome:
@@ -343,18 +378,17 @@ def _rejects(limits: dict[str, int], value: int) -> Outcome:
     return bench.broken()
 
 
-def _reject_rate(limits: dict[str, int], value: int) -> Outcome:
-    """Ten answers: the rejected ones first, so that the last says the share."""
+def _reject_rate(limits: dict[str, int], _: int) -> Outcome:
+    """Three of ten answers were rejections: shares in between do not occur, so the limit moves."""
     bench = Bench(limits | {"reject_sample_min": 10})
     for place, symbol in enumerate(SYMBOLS[1:11]):
-        is_rejected = place * E9 < 10 * value
-        bench.answer(bench.approve(symbol=symbol), OrderStatus.REJECTED if is_rejected else OrderStatus.CANCELED)
+        bench.answer(bench.approve(symbol=symbol), OrderStatus.REJECTED if place < 3 else OrderStatus.CANCELED)
     return bench.broken()
 
 
 def _trade_loss(limits: dict[str, int], value: int) -> Outcome:
     bench = Bench(limits)
-    return bench.broken(bench.intent(10 * E9, stop_loss_price_e9=100 * E9 - value // 10, order_class=OrderClass.OTO))
+    return bench.broken(bench.intent(stop_loss_price_e9=100 * E9 - value, order_class=OrderClass.OTO))
 
 
 def _stop_distance(limits: dict[str, int], value: int) -> Outcome:
@@ -383,6 +417,13 @@ def _close_beside_an_open_order(_: dict[str, int], value: int) -> Outcome:
 R = Reason
 BOUNDARIES = (
     Boundary(rule=R.ORDER_QUANTITY, limit_name="order_quantity_max_e9", limit=10 * E9, probe=_quantity),
+    Boundary(
+        rule=R.AVERAGE_VOLUME,
+        limit_name="average_volume_share_max_e9",
+        limit=1_000,
+        probe=_average_volume,
+        scale=E9,
+    ),
     Boundary(rule=R.ORDER_NOTIONAL, limit_name="order_notional_max_e9", limit=1_000 * E9, probe=_quantity),
     Boundary(rule=R.PRICE_RANGE, limit_name="price_max_e9", limit=100 * E9, probe=_price, or_rules=(R.PRICE_COLLAR,)),
     Boundary(
@@ -408,9 +449,18 @@ BOUNDARIES = (
     Boundary(
         rule=R.LEVERAGE, limit_name="leverage_max_e9", limit=E9 // 2, probe=_of_equity, or_rules=(R.CONCENTRATION,)
     ),
+    Boundary(
+        rule=R.MARGIN_REGIME,
+        limit_name="equity",
+        limit=1_000 * E9,
+        probe=_initial_margin,
+        is_shifted=True,
+        or_rules=(R.CONCENTRATION,),
+    ),
+    Boundary(rule=R.MARGIN_REGIME, limit_name="least equity", limit=25_000 * E9, probe=_least_equity, is_state=True),
     Boundary(rule=R.BUYING_POWER, limit_name="of the account", limit=1_000 * E9, probe=_buying_power),
     Boundary(rule=R.DAILY_NOTIONAL, limit_name="daily_notional_max_e9", limit=1_000 * E9, probe=_quantity),
-    Boundary(rule=R.TRADE_LOSS, limit_name="trade_loss_max_e9", limit=50 * E9, probe=_trade_loss, unit=10),
+    Boundary(rule=R.TRADE_LOSS, limit_name="trade_loss_max_e9", limit=5 * E9, probe=_trade_loss),
     Boundary(rule=R.INTENT_INVALID, limit_name="stop_loss_max_e9", limit=5 * PERCENT, probe=_stop_distance),
     Boundary(
         rule=R.NOTIONAL_MISMATCH, limit_name="notional_mismatch_max_e9", limit=PERCENT, probe=_declared, is_state=True
@@ -487,8 +537,7 @@ BOUNDARIES = (
         limit_name="reject_rate_max_e9",
         limit=30 * PERCENT,
         probe=_reject_rate,
-        unit=10 * PERCENT,
-        is_state=True,
+        is_shifted=True,
     ),
     Boundary(rule=R.FLIP_THROUGH_ZERO, limit_name="of the position", limit=4 * E9, probe=_close),
     Boundary(

@@ -1,8 +1,8 @@
 """The execution-engine in the test's own loop, with the test as the writer of the journals it follows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from holdfast.settings import Settings
 
 E9 = 1_000_000_000
 LIMITS_HASH = 77
+# 2099-01-01 21:00 UTC, the close that the scripted venue tells.
+SCRIPTED_SESSIONS = ((0, 4_070_984_400 * E9),)
 WITHIN_S = 10.0
 
 
@@ -175,6 +177,17 @@ async def desk_of(settings: Settings) -> AsyncIterator[Desk]:
         await desk.close()
 
 
+@contextmanager
+def sessions_as_scripted() -> Iterator[None]:
+    """Let the calendar agree with the scripted venue, which is open until 2099 at whatever hour a test runs."""
+    known = vars(execution_engine)["load_sessions"]
+    setattr(execution_engine, "load_sessions", lambda: SCRIPTED_SESSIONS)  # noqa: B010 - the module has a function there
+    try:
+        yield
+    finally:
+        setattr(execution_engine, "load_sessions", known)  # noqa: B010 - as above
+
+
 @asynccontextmanager
 async def engine_of(settings: Settings, *, is_killed: bool = False) -> AsyncIterator[None]:
     """Run the service until the block ends: stopped cleanly, or with `is_killed` torn down as it stands."""
@@ -185,6 +198,13 @@ async def engine_of(settings: Settings, *, is_killed: bool = False) -> AsyncIter
             ready.set()
 
     frame = Ready(name="execution-engine", settings=settings)
+    with sessions_as_scripted():
+        async with _served(frame, ready, is_killed=is_killed):
+            yield
+
+
+@asynccontextmanager
+async def _served(frame: Frame, ready: asyncio.Event, *, is_killed: bool) -> AsyncIterator[None]:
     service = asyncio.create_task(execution_engine.run(frame))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({service, waiting}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)

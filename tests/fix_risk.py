@@ -14,6 +14,7 @@ import pytest
 
 from holdfast._native import (
     AccountSnapshot,
+    AverageVolume,
     Calendar,
     Decision,
     IntentAction,
@@ -33,6 +34,7 @@ from holdfast._native import (
     TimeInForce,
     wait_any,
 )
+from holdfast.settings.margin_rules import load_margin_rules
 
 if TYPE_CHECKING:
     from holdfast._native import Record
@@ -104,6 +106,12 @@ class RiskBench:
 
     def reconcile(self) -> None:
         """Say what an execution-engine says once it knows the account."""
+        for symbol in self.symbols:
+            day_ns = time.time_ns() - DAY_NS
+            self.write(
+                "market_data",
+                AverageVolume(symbol=symbol, volume_e9=10**7 * E9, session_count=20, ts_event_ns=day_ns),
+            )
         account = AccountSnapshot(equity_e9=10**6 * E9, buying_power_e9=10**6 * E9, is_shorting_enabled=1)
         self.write("executions", account)
         self.write("executions", Reconciled(scope=ReconcileScope.START_UP, is_complete=1))
@@ -111,7 +119,7 @@ class RiskBench:
     def calendar(self) -> Calendar:
         """Return one session from yesterday to tomorrow."""
         now_ns = time.time_ns()
-        return Calendar([(now_ns - DAY_NS, now_ns + DAY_NS)], [])
+        return Calendar([(now_ns - DAY_NS, now_ns + DAY_NS)], [], load_margin_rules())
 
     def reader(self, name: str) -> JournalReader:
         """Open a journal at its first record."""

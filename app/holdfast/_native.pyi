@@ -450,6 +450,17 @@ class Gap(Record):
     is_repaired: int = ...
 
 @final
+class AverageVolume(Record):
+    """Average volume of a symbol's last twenty sessions in shares, of which `session_count` had any; `ts_event_ns`
+    is the beginning of the newest one.
+    """
+
+    symbol: str = ...
+    ts_event_ns: int = ...
+    volume_e9: int = ...
+    session_count: int = ...
+
+@final
 class Signal(Record):
     """A strategy's wish. `strength_e9` is between -1e9 and 1e9."""
 
@@ -1191,14 +1202,33 @@ class LimitBook:
 @final
 class Calendar:
     """Sessions and blackout windows: pairs of begin and end, ns UTC, sorted and without overlap."""
-    def __new__(cls, sessions: Sequence[tuple[int, int]], blackouts: Sequence[tuple[int, int]]) -> Self:
-        """Take the pairs; ValueError when they are not sorted or overlap."""
+    def __new__(
+        cls,
+        sessions: Sequence[tuple[int, int]],
+        blackouts: Sequence[tuple[int, int]],
+        regimes: Sequence[tuple[int, int, int, int, int]],
+    ) -> Self:
+        """Take the pairs, and margin rules: first day, initial, long and short share, least equity, e9 but the day.
+
+        ValueError when pairs or rules are not sorted, overlap or are out of bounds.
+        """
     def session_at(self, session_ns: int) -> tuple[int, int] | None:
         """Return the open and close of the session that a moment lies in; None outside."""
     def blackout_at(self, session_ns: int) -> tuple[int, int] | None:
         """Return begin and end of the blackout window that a moment lies in; None outside."""
     def day_of(self, session_ns: int) -> int:
         """Return the days since 1970-01-01 of the session day that a moment counts for; it begins at 04:00 New York."""
+
+@final
+class Halts:
+    """The halts in force, from `market_data`; takes the reader over, which stands at the first record that counts."""
+    def __new__(cls, reader: JournalReader) -> Self: ...
+    def catch_up(self) -> None:
+        """Read everything that is there. Raises: as the journal."""
+    def is_halted(self, symbol: str) -> bool:
+        """Return whether a symbol is halted, as far as was read."""
+    def statuses(self) -> list[TradingStatus]:
+        """Return the statuses that are in force."""
 
 @final
 class RiskGate:

@@ -25,7 +25,7 @@ def build_hash() -> int:
     root = importlib.resources.files("holdfast")
     with importlib.resources.as_file(root) as folder:
         for path in sorted(folder.rglob("*")):
-            if path.suffix in {".py", ".so", ".sql"}:
+            if path.suffix in {".py", ".so", ".sql", ".toml"}:
                 digest.update(path.relative_to(folder).as_posix().encode())
                 digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:8], "little") >> 1

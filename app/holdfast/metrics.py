@@ -150,4 +150,8 @@ FEED_LATENCY = Histogram(
 FEED_GAPS = Counter("holdfast_feed_gaps_total", "Gaps opened", ["stream", "reason"])
 FEED_GAPS_UNREPAIRED = Gauge("holdfast_feed_gaps_unrepaired", "Gaps not yet repaired", ["stream"])
 FEED_RECOVERED = Counter("holdfast_feed_recovered_total", "Records that history gave back", ["stream"])
+AVERAGE_VOLUMES_MISSING = Gauge("holdfast_average_volumes_missing", "Shares without an average volume: not traded")
+SESSION_DISAGREEMENT = Gauge(
+    "holdfast_session_disagreement", "1 while calendar and venue differ on the session: no entries leave"
+)
 FEED_SYMBOLS_REFUSED = Gauge("holdfast_feed_symbols_refused", "Symbols beyond the account's limit", ["stream"])

@@ -18,7 +18,9 @@ from holdfast._native import (
     OrderType,
     Reason,
     Side,
+    StatusCode,
     TradingStateCode,
+    TradingStatus,
     encode_order_request,
 )
 from holdfast.journals import open_latch, open_writer
@@ -130,6 +132,26 @@ async def test_a_reduction_passes_beside_the_held_legs_of_an_unfilled_entry_and_
     flip = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=E9)
     await desk.until(lambda: desk.status(flip) == "withheld")
     assert desk.events(flip)[-1].rule is Reason.FLIP_THROUGH_ZERO
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_halt_after_the_approval_stops_an_entry_and_no_reduction(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    def tell(status: StatusCode) -> None:
+        desk.writers["market_data"].append(TradingStatus(symbol="IBM", status=status), ts_ns=clock.now_ns())
+
+    bought = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(bought))
+    await scripted_venue.fill(scripted_venue.by_client_id(bought)[0], 10, "99")
+    await desk.until(lambda: desk.status(bought) == "filled")
+    tell(StatusCode.HALTED)
+    entry, sold = desk.decide(), desk.decide(side=Side.SELL, is_reduction=1)
+    await desk.until(lambda: desk.status(entry) == "withheld" and "accepted" in desk.kinds(sold))
+    assert desk.events(entry)[-1].rule is Reason.SYMBOL_HALTED
+    tell(StatusCode.TRADING)
+    again = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(again))
 
 
 @pytest.mark.parametrize("fault", ["drop", "504", "hidden"])

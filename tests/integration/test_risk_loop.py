@@ -46,7 +46,7 @@ def test_an_intent_becomes_a_decision_that_names_its_cause_and_its_origin(risk_b
     assert decision.client_order_id.startswith("hf-")
     assert decision.client_order_id.endswith(f"-{decision.seq:x}")
     assert isinstance(mark, Consumed)
-    assert (mark.market_data_seq, mark.signals_seq) == (1, seq)
+    assert (mark.market_data_seq, mark.signals_seq) == (len(risk_bench.symbols) + 1, seq)
     assert loop.approved == 1
     assert sum(count for _, count in loop.check_ns()[0]) == 1
 

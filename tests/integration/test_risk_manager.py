@@ -10,7 +10,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fix_risk import intent, quote
-from holdfast._native import AccountSnapshot, Decision, JournalReader, JournalWriter, Reason, Reconciled, ReconcileScope
+from holdfast._native import (
+    AccountSnapshot,
+    AverageVolume,
+    Decision,
+    JournalReader,
+    JournalWriter,
+    Reason,
+    Reconciled,
+    ReconcileScope,
+)
 from holdfast.journals import open_reader, open_writer
 from holdfast.replay import replay_decisions
 from holdfast.service import Frame
@@ -47,6 +56,9 @@ async def test_it_judges_by_the_shipped_limits_and_a_replay_agrees(settings: Set
     account = AccountSnapshot(equity_e9=10**5 * E9, buying_power_e9=10**5 * E9)
     for record in (account, Reconciled(scope=ReconcileScope.START_UP, is_complete=1)):
         writers["executions"].append(record, ts_ns=time.time_ns())
+    day_ns = SESSION_NS - 86_400 * E9
+    volume = AverageVolume(symbol="IBM", volume_e9=10**6 * E9, session_count=20, ts_event_ns=day_ns)
+    writers["market_data"].append(volume, ts_ns=time.time_ns())
     before = denied(Reason.ORDER_QUANTITY)
     frame = Frame(name="risk-manager", settings=settings)
     service = asyncio.create_task(risk_manager.run(frame))

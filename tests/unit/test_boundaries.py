@@ -46,7 +46,11 @@ def test_the_boundary_passes_and_the_next_unit_is_denied(boundary: Boundary, wor
         return
     assert outcome is not None
     rule, limit, found = outcome
-    if word == "limit + 1" and not boundary.is_least:
+    if boundary.is_shifted:
+        assert rule in (boundary.rule, *boundary.or_rules)
+        if word == "limit + 1":
+            assert (rule, limit, found) == (boundary.rule, boundary.limit - 1, boundary.limit)
+    elif word == "limit + 1" and not boundary.is_least:
         assert (rule, limit, found) == (boundary.rule, boundary.limit * boundary.scale, value * boundary.scale)
     else:
         assert rule in (boundary.rule, *boundary.or_rules)

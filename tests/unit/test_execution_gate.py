@@ -16,7 +16,7 @@ SECOND_NS = 10**9
 
 @dataclass
 class Facts:
-    """Stands for a journal's page, the latch and the stream."""
+    """Stands for a journal's page, the latch, the stream and the halts."""
 
     heartbeat_ns: int = NOW_NS
     build_hash: int = 1
@@ -26,6 +26,13 @@ class Facts:
     is_live: bool = True
     is_winding_down: bool = False
     session: int = 3
+    halted: tuple[str, ...] = ()
+
+    def catch_up(self) -> None:
+        """Everything is read."""
+
+    def is_halted(self, symbol: str, /) -> bool:
+        return symbol in self.halted
 
 
 def gate_with(**facts: Any) -> Gate:  # noqa: ANN401 - any fact
@@ -35,6 +42,7 @@ def gate_with(**facts: Any) -> Gate:  # noqa: ANN401 - any fact
         "latch": Facts(**page),
         "stream": Facts(**page),
         "lease": Facts(**page),
+        "halts": Facts(**page),
         "build_hash": 1,
         "config_hash": 2,
         "pages": {"market_data": Facts(), "signals": Facts(**page), "orders": Facts(**page)},
@@ -87,6 +95,10 @@ def test_the_gate_is_open_when_every_fact_holds_up_to_its_boundary() -> None:
         ({"session": 4}, Reason.NOT_RECONCILED),
         ({"is_reconcile_fresh": False}, Reason.NOT_RECONCILED),
         ({"pages": {}}, Reason.STREAM_DOWN),
+        ({"halted": ("IBM",)}, Reason.SYMBOL_HALTED),
+        ({"halted": ("SPY",)}, None),
+        ({"halts": None}, Reason.QUOTE_MISSING),
+        ({"session_trouble": "closed by the calendar"}, Reason.SESSION_CLOSED),
         ({"build_hash": 8}, None),
         ({"heartbeat_ns": NOW_NS - SECOND_NS - 1}, Reason.RISK_HEARTBEAT),
         ({"heartbeat_ns": NOW_NS + SECOND_NS + 1}, Reason.RISK_HEARTBEAT),

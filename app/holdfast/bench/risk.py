@@ -6,6 +6,7 @@ from collections.abc import Callable
 from holdfast import clock
 from holdfast._native import (
     AccountSnapshot,
+    AverageVolume,
     Calendar,
     IntentAction,
     OrderIntent,
@@ -18,6 +19,7 @@ from holdfast._native import (
     Verdict,
 )
 from holdfast.bench import BenchResult
+from holdfast.settings.margin_rules import load_margin_rules
 
 NAME = "risk"
 E9 = 1_000_000_000
@@ -35,13 +37,16 @@ def make_gate() -> RiskGate:
     """Return a gate for 50 symbols with quotes, ten open orders and limits that the benchmark's orders pass."""
     limits = RiskLimits.loosest()
     loose = RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **limits)
-    gate = RiskGate(loose, SYMBOLS, Calendar([(NOW_NS - DAY_NS, NOW_NS + DAY_NS)], []))
+    gate = RiskGate(loose, SYMBOLS, Calendar([(NOW_NS - DAY_NS, NOW_NS + DAY_NS)], [], load_margin_rules()))
     account = AccountSnapshot(equity_e9=10**6 * E9, buying_power_e9=10**6 * E9, is_shorting_enabled=1)
     gate.apply_execution(account, NOW_NS)
     gate.set_reconciled(is_reconciled=True)
     for symbol in SYMBOLS:
         quote = Quote(symbol=symbol, bid_price_e9=100 * E9, ask_price_e9=100 * E9 + E9 // 100)
         gate.apply_market(quote, NOW_NS)
+        day_ns = NOW_NS - DAY_NS
+        volume = AverageVolume(symbol=symbol, volume_e9=10**7 * E9, session_count=20, ts_event_ns=day_ns)
+        gate.apply_market(volume, NOW_NS)
     for index in range(10):
         opening = make_intent(SYMBOLS[index])
         decision = gate.judge(

@@ -64,6 +64,16 @@ class Lease(Protocol):
         """Whether it ends so soon that no entry may leave."""
 
 
+class Halts(Protocol):
+    """What the gate reads of the journal `market_data`."""
+
+    def catch_up(self) -> None:
+        """Read everything that is there."""
+
+    def is_halted(self, symbol: str, /) -> bool:
+        """Whether a symbol is halted, as far as was read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The rule that closes the gate, and its value."""
@@ -79,7 +89,7 @@ class Gate:
     Cancels do not pass through here, reductions only through `queues`. `venue_close_ns` is that of the running
     session, `venue_open_ns` that of the next one while none runs; 0: not known by our clock.
     `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
-    comparison still succeeds.
+    comparison still succeeds. `session_trouble` says how calendar and venue differ on the session.
     """
 
     latch: Latch
@@ -95,12 +105,16 @@ class Gate:
     is_venue_open: bool = False
     venue_close_ns: int = 0
     venue_open_ns: int = 0
+    session_trouble: str = ""
+    halts: Halts | None = None
     clock_health: ClockHealth = field(default_factory=ClockHealth)
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
 
     def look(self) -> None:
         """Look at what changes rarely and is slow to read: latch file, peers' releases, clock. Call it often."""
         self.clock_health.look(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
+        if self.halts is not None:
+            self.halts.catch_up()
         self._closed_by_page = self._closed_by_file() or self._closed_by_release() or self._closed_by_clock()
 
     def closed(self, decision: Decision, now_ns: int) -> Closed | None:
@@ -112,6 +126,7 @@ class Gate:
             or self._closed_by_peers(now_ns)
             or self.closed_by_age(decision, now_ns)
             or self._closed_by_session(decision, now_ns)
+            or self._closed_by_halt(decision)
         )
 
     def closed_by_operator(self) -> Closed | None:
@@ -189,11 +204,20 @@ class Gate:
             return None
         if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
             return None
+        if self.session_trouble:
+            return Closed(Reason.SESSION_CLOSED, self.session_trouble)
         if not self.is_venue_open:
             return Closed(Reason.SESSION_CLOSED, "by the venue's clock")
         if 0 < self.venue_close_ns <= now_ns:
             return Closed(Reason.SESSION_CLOSED, "past the venue's close")
         return None
+
+    def _closed_by_halt(self, decision: Decision) -> Closed | None:
+        """A halt that came after the approval is in the journal before anything else knows it."""
+        if self.halts is None:
+            return Closed(Reason.QUOTE_MISSING, "market data are not followed yet")
+        self.halts.catch_up()
+        return Closed(Reason.SYMBOL_HALTED, "") if self.halts.is_halted(decision.symbol) else None
 
 
 def flips(decision: Decision, *, position_e9: int, open_same_side_e9: int) -> Closed | None:

@@ -15,6 +15,7 @@ from holdfast import clock, crash_points, metrics
 from holdfast._native import (
     Consumed,
     Decision,
+    Halts,
     JournalMissing,
     JournalReader,
     Order,
@@ -31,14 +32,16 @@ from holdfast.execution.ledger import Ledger
 from holdfast.execution.rate_budget import RateBudget
 from holdfast.execution.reconcile import Findings, Reconciler
 from holdfast.execution.sender import Sender, is_entry, is_queued
+from holdfast.execution.session import disagreement
 from holdfast.journals import build_hash, journal_directory, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame, Host
 from holdfast.settings import Settings
+from holdfast.settings.sessions import load_sessions
 from holdfast.venues.alpaca.connection import Connection, tls_context
 from holdfast.venues.alpaca.order_messages import OrderUpdate
 from holdfast.venues.alpaca.order_stream import OrderStream
-from holdfast.venues.alpaca.trading import TradingGateway
+from holdfast.venues.alpaca.trading import TradingGateway, VenueClock
 
 CLIENT = "holdfast-execution-engine"
 BEAT_INTERVAL_S = 0.1
@@ -53,6 +56,8 @@ STOP_CLOCK_S = 2.0
 QUEUED_INTERVAL_S = 2.0
 READ_BATCH = 64
 STATE_SEARCH_RECORDS = 4096
+# market-data says again which symbols are halted, four times as often.
+HALTS_WITHIN_RECORDS = 200_000
 DEFERRED_UPDATES_MAX = 10_000
 SETTLED_KINDS = {
     "order_cancel_rejected": OrderEventKind.CANCEL_REJECTED,
@@ -221,6 +226,8 @@ class Engine:
         for name in NEEDED_JOURNALS:
             reader = await self._open(name)
             self.gate.pages[name] = reader
+            if name == "market_data":
+                self.gate.halts = self._halts()
             if name == "orders":
                 self.orders = reader
         orders = self.orders
@@ -236,6 +243,11 @@ class Engine:
                 return open_reader(self.settings, name, from_seq=0, wait_s=0)
             except JournalMissing:
                 await asyncio.sleep(BEAT_INTERVAL_S)
+
+    def _halts(self) -> Halts:
+        reader = open_reader(self.settings, "market_data", from_seq=0, wait_s=0)
+        reader.seek(max(reader.first_seq, reader.last_seq - HALTS_WITHIN_RECORDS + 1))
+        return Halts(reader)
 
     def _resume_orders(self, orders: JournalReader) -> None:
         """Restore the trading state and what is known of open orders' decisions; continue where we stopped."""
@@ -368,9 +380,17 @@ class Engine:
         self.gate.clock_health.agree(
             wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns(), venue_ns=venue.ts_event_ns, asked_ns=asked_ns
         )
+        self._compare_sessions(venue)
         self.gate.is_venue_open = venue.is_open
         self.gate.venue_close_ns = venue.next_close_ns if venue.is_open else 0
         self.gate.venue_open_ns = 0 if venue.is_open else venue.next_open_ns
+
+    def _compare_sessions(self, venue: VenueClock) -> None:
+        trouble = disagreement(venue, load_sessions())
+        metrics.SESSION_DISAGREEMENT.set(bool(trouble))
+        if trouble and trouble != self.gate.session_trouble:
+            log.error("session_disagreement", detail=trouble)
+        self.gate.session_trouble = trouble
 
     @property
     def _is_venue_time(self) -> bool:

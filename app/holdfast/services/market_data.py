@@ -21,6 +21,7 @@ from holdfast._native import (
     FrameDecoder,
     Gap,
     GapReason,
+    Halts,
     JournalReader,
     JournalWriter,
     Quote,
@@ -34,16 +35,19 @@ from holdfast.service import Frame
 from holdfast.settings import Settings
 from holdfast.settings.sessions import load_sessions
 from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
+from holdfast.venues.alpaca.daily_volume import VolumeKeeper
 from holdfast.venues.alpaca.feed import Feed, FeedEndpoint
 from holdfast.venues.alpaca.feed_protocol import FeedProtocol, FeedState, Note, Subscription
 from holdfast.venues.alpaca.gaps import GapLedger, Loss, Staleness
 from holdfast.venues.alpaca.repair import GapRepair, RepairJob
+from holdfast.venues.alpaca.repeated import Repeated, RepeatedHalts
 
 BEAT_INTERVAL_S = 0.1
 PUBLISH_INTERVAL_S = 0.5
 LOG_INTERVAL_S = 60.0
 TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
+HALTS_WITHIN_RECORDS = 200_000
 LOG_REASONS_MAX = 1000
 REPAIR_RETRY_S_MIN = 0.25
 REPAIR_RETRY_S_MAX = 30.0
@@ -292,20 +296,21 @@ async def run(frame: Frame) -> None:
     settings = frame.settings
     async with contextlib.AsyncExitStack() as stack:
         writer = stack.enter_context(open_writer(settings, "market_data"))
-        connection = None
-        if settings.services.market_data.has_backfill:
-            connection = await stack.enter_async_context(_connection(settings))
-        streams = _streams(settings, writer, connection)
+        connection = await stack.enter_async_context(_connection(settings))
+        has_backfill = settings.services.market_data.has_backfill
+        streams = _streams(settings, writer, connection if has_backfill else None)
         try:
-            await _work(frame, streams, writer)
+            await _work(frame, streams, writer, _volumes(settings, streams, writer, connection))
         except ExceptionGroup as group:
             # The first failure is the cause; the tasks that it ended have nothing to add.
             raise group.exceptions[0] from None
 
 
-async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter) -> None:
+async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter, volumes: VolumeKeeper) -> None:
     async with asyncio.TaskGroup() as tasks:
-        work = [tasks.create_task(_beat(streams, writer))]
+        work = [tasks.create_task(_beat(streams, writer, (volumes, _halts(frame.settings, writer))))]
+        if volumes.symbols:
+            work.append(tasks.create_task(volumes.run(), name="average-volumes"))
         for stream in streams:
             work.append(tasks.create_task(stream.feed.run(), name=f"feed-{stream.name}"))
             work.append(tasks.create_task(stream.repair_gaps(), name=f"repair-{stream.name}"))
@@ -315,12 +320,37 @@ async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter) -> N
             task.cancel()
 
 
-async def _beat(streams: list[Stream], writer: JournalWriter) -> None:
+async def _beat(streams: list[Stream], writer: JournalWriter, repeaters: tuple[VolumeKeeper, RepeatedHalts]) -> None:
     while True:
         writer.heartbeat(clock.now_ns())
         for stream in streams:
             stream.beat()
+        for repeater in repeaters:
+            repeater.beat()
         await asyncio.sleep(BEAT_INTERVAL_S)
+
+
+def _halts(settings: Settings, writer: JournalWriter) -> RepeatedHalts:
+    reader = JournalReader(str(journal_directory(settings, "market_data")), from_seq=0)
+    reader.seek(max(reader.first_seq, reader.last_seq - HALTS_WITHIN_RECORDS + 1))
+    return RepeatedHalts(Halts(reader), Repeated(writer))
+
+
+def _volumes(settings: Settings, streams: list[Stream], writer: JournalWriter, connection: Connection) -> VolumeKeeper:
+    """Return who keeps the average volumes of the shares; for crypto the venue has no volume of the whole market."""
+    is_venue_time = settings.clock.session_time == "venue"
+
+    def session_ns() -> int:
+        return max(stream.feed.last_event_ns for stream in streams) if is_venue_time else clock.now_ns()
+
+    return VolumeKeeper(
+        connection=connection,
+        writer=writer,
+        symbols=tuple(symbol for symbol in settings.symbols if "/" not in symbol),
+        feed=settings.venue.feed,
+        sessions=load_sessions(),
+        session_ns=session_ns,
+    )
 
 
 def _streams(settings: Settings, writer: JournalWriter, connection: Connection | None) -> list[Stream]:

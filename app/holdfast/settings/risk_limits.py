@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from holdfast._native import Calendar, RiskLimits
 from holdfast.errors import ConfigError
+from holdfast.settings.margin_rules import load_margin_rules
 from holdfast.settings.schema import Section, Settings
 from holdfast.settings.sessions import OPEN, load_sessions
 
@@ -63,6 +64,7 @@ class OrderSection(Section):
     """One order."""
 
     quantity_max: Annotated[Positive, Native("order_quantity_max_e9", E9, is_amount=True)]
+    average_volume_share_max_percent: Annotated[Positive, Native("average_volume_share_max_e9", PERCENT)]
     notional_max_usd: Annotated[Positive, Native("order_notional_max_e9", E9, is_amount=True)]
     price_min_usd: Annotated[Positive, Native("price_min_e9", E9)]
     price_max_usd: Annotated[Positive, Native("price_max_e9", E9)]
@@ -238,7 +240,7 @@ def parse_risk_limits(
         keys[native.name] = key
     return RiskSettings(
         limits=_to_native(parsed, limits, keys, file),
-        calendar=Calendar(load_sessions(), _blackouts(parsed, file)),
+        calendar=Calendar(load_sessions(), _blackouts(parsed, file), load_margin_rules()),
         warn_at_percent=parsed.circuit_breaker.warn_at_percent,
     )
 

@@ -51,6 +51,7 @@ class HistoryRequest:
     start_ns: int
     end_ns: int
     feed: str = ""
+    timeframe: str = "1Min"
 
     @property
     def is_crypto(self) -> bool:
@@ -67,7 +68,7 @@ class HistoryRequest:
             "sort": "asc",
         }
         if self.channel is Channel.BARS:
-            query["timeframe"] = "1Min"
+            query["timeframe"] = self.timeframe
         if self.feed and not self.is_crypto:
             query["feed"] = self.feed
         if page_token:
@@ -82,11 +83,8 @@ def rfc3339(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
 
 
-def parse_page(response: Response, channel: Channel) -> tuple[list[bytes], str]:
-    """Return the frames of an answer and the token of the next page, empty at the end.
-
-    Raises: RetryLater for 429 and 5xx; ConfigError for 401 and 403; BadInput for what is no such answer.
-    """
+def page_of(response: Response) -> Page:
+    """Return an answer's content. Raises: RetryLater for 429 and 5xx, ConfigError for 401 and 403, else BadInput."""
     if response.status == STATUS_TOO_MANY or response.status >= 500:
         raise RetryLater(f"history answered {response.status}")
     if response.status in {401, 403}:
@@ -95,9 +93,14 @@ def parse_page(response: Response, channel: Channel) -> tuple[list[bytes], str]:
     if response.status != 200:
         raise BadInput(f"history answered {response.status}: {response.body[:200].decode(errors='replace')}")
     try:
-        page = msgspec.json.decode(response.body, type=Page)
+        return msgspec.json.decode(response.body, type=Page)
     except msgspec.DecodeError as error:
         raise BadInput(f"history sent no page: {error}") from None
+
+
+def parse_page(response: Response, channel: Channel) -> tuple[list[bytes], str]:
+    """Return the frames of an answer and the token of the next page, empty at the end. Raises: as `page_of`."""
+    page = page_of(response)
     by_symbol: Mapping[str, list[msgspec.Raw]] = getattr(page, channel.label) or {}
     return _frames(by_symbol, MESSAGE_TYPES[channel]), page.next_page_token or ""
 

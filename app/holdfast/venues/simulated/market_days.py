@@ -2,6 +2,7 @@
 
 import datetime as dt
 from bisect import bisect_right
+from itertools import takewhile
 
 from holdfast.settings.sessions import NEW_YORK, load_sessions
 
@@ -32,6 +33,12 @@ def sessions_between(first: dt.date, last: dt.date) -> list[tuple[int, int]]:
     begin_ns = _midnight_ns(first)
     end_ns = _midnight_ns(last + dt.timedelta(days=1))
     return [session for session in load_sessions() if begin_ns <= session[0] < end_ns]
+
+
+def midnights(start_ns: int, end_ns: int) -> list[int]:
+    """Return when the dates of the sessions began in New York, from `start_ns` to `end_ns`, both included."""
+    begun = (_midnight_ns(new_york(opens_ns).date()) for opens_ns, _ in load_sessions() if start_ns <= opens_ns)
+    return [midnight_ns for midnight_ns in takewhile(lambda ns: ns <= end_ns, begun) if midnight_ns >= start_ns]
 
 
 def default_start_ns(now_ns: int) -> int:

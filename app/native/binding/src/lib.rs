@@ -8,6 +8,7 @@ mod decode;
 mod dispatch;
 mod edge;
 mod encode;
+mod halts;
 mod hop;
 mod journal;
 mod latch;
@@ -35,6 +36,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     encode::register(module)?;
     book::register(module)?;
     risk::register(module)?;
+    halts::register(module)?;
     limit_book::register(module)?;
     orders::register(module)?;
     matching::register(module)?;

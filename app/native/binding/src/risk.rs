@@ -98,13 +98,30 @@ struct Calendar(risk::Calendar);
 
 #[pymethods]
 impl Calendar {
-    /// `ValueError` when the pairs are not sorted or overlap.
+    /// Margin rules are first day, initial, long and short maintenance shares and least equity, all e9 but the day.
+    /// `ValueError` when the pairs are not sorted or overlap, or the rules are not sorted or none.
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "the form pyo3 extracts")]
-    fn new(sessions: Vec<(i64, i64)>, blackouts: Vec<(i64, i64)>) -> PyResult<Self> {
-        risk::Calendar::new(&sessions, &blackouts)
-            .map(Self)
-            .ok_or_else(|| PyValueError::new_err("sessions or blackouts are not sorted, or overlap"))
+    fn new(
+        sessions: Vec<(i64, i64)>,
+        blackouts: Vec<(i64, i64)>,
+        regimes: Vec<(i64, i64, i64, i64, i64)>,
+    ) -> PyResult<Self> {
+        let calendar = risk::Calendar::new(&sessions, &blackouts)
+            .ok_or_else(|| PyValueError::new_err("sessions or blackouts are not sorted, or overlap"))?;
+        let regimes =
+            regimes.into_iter().map(
+                |(from_day, initial_e9, long_e9, short_e9, equity_min_e9)| risk::MarginRegime {
+                    from_day,
+                    initial_e9,
+                    maintenance_long_e9: long_e9,
+                    maintenance_short_e9: short_e9,
+                    equity_min_e9,
+                },
+            );
+        calendar.with_regimes(regimes.collect()).map(Self).ok_or_else(|| {
+            PyValueError::new_err("margin rules are not sorted, or a share is not above 0 and at most 2")
+        })
     }
 
     /// The open and close of the session that a moment lies in; None outside.

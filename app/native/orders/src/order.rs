@@ -105,6 +105,16 @@ impl Order {
         self.reported_filled_e9.max(self.summed_filled_e9)
     }
 
+    /// Greatest filled quantity that the venue reported of the order.
+    pub fn reported_filled_e9(&self) -> i64 {
+        self.reported_filled_e9
+    }
+
+    /// Sum of the executions known of the order.
+    pub fn summed_filled_e9(&self) -> i64 {
+        self.summed_filled_e9
+    }
+
     /// Filled by the venue's report, while no fill of it is known yet.
     pub fn unexplained_e9(&self) -> i64 {
         self.filled_quantity_e9() - self.summed_filled_e9

@@ -39,6 +39,9 @@ macro_rules! for_each_record {
             Gap = 6, 1 {
                 symbol: Symbol, from_ns: i64, to_ns: i64, missed_count: u64, channel: Channel, reason: GapReason, is_repaired: u8,
             } reserved 5;
+            /// Average volume of a symbol's last twenty sessions in shares, of which `session_count` had any; `ts_event_ns` is the
+            /// beginning of the newest one.
+            AverageVolume = 7, 1 { symbol: Symbol, ts_event_ns: i64, volume_e9: i64, session_count: u64, } reserved 0;
 
             /// A strategy's wish. `strength_e9` is between -1e9 and 1e9.
             Signal = 16, 1 {

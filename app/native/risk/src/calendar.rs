@@ -1,5 +1,6 @@
 //! Trading sessions and blackout windows, as intervals of time.
 
+use crate::margin::MarginRegime;
 use holdfast_records::E9;
 
 const DAY_NS: i64 = 86_400 * E9;
@@ -22,6 +23,7 @@ pub struct Interval {
 pub struct Calendar {
     sessions: Intervals,
     blackouts: Intervals,
+    regimes: Vec<MarginRegime>,
 }
 
 /// Sorted intervals, with the first that may hold a moment of each day: found without a search.
@@ -49,7 +51,20 @@ impl Calendar {
         Some(Self {
             sessions: Intervals::new(sessions)?,
             blackouts: Intervals::new(blackouts)?,
+            regimes: Vec::new(),
         })
+    }
+
+    /// The calendar with margin rules; nothing when they are not sorted by their first day, or one is invalid.
+    pub fn with_regimes(self, regimes: Vec<MarginRegime>) -> Option<Self> {
+        let is_sorted = regimes.windows(2).all(|two| two[0].from_day < two[1].from_day);
+        (is_sorted && regimes.iter().all(MarginRegime::is_valid)).then_some(Self { regimes, ..self })
+    }
+
+    /// The margin rules at a moment: those of its session day; nothing without any.
+    pub fn regime_at(&self, session_ns: i64) -> Option<&MarginRegime> {
+        let day = session_ns.div_euclid(DAY_NS);
+        self.regimes.iter().rev().find(|regime| regime.from_day <= day)
     }
 
     /// The session that a moment lies in.

@@ -52,6 +52,8 @@ pub(crate) struct Account {
     pub(crate) equity_e9: i64,
     pub(crate) day_loss_e9: i64,
     pub(crate) buying_power_e9: i64,
+    pub(crate) long_value_e9: i64,
+    pub(crate) short_value_e9: i64,
     /// Notional approved since this report, which the venue's buying power does not know of.
     pub(crate) reserved_e9: i64,
     pub(crate) is_trading_blocked: bool,
@@ -105,6 +107,8 @@ impl Counters {
                 0
             },
             buying_power_e9: snapshot.buying_power_e9,
+            long_value_e9: snapshot.long_market_value_e9,
+            short_value_e9: snapshot.short_market_value_e9,
             reserved_e9: 0,
             is_trading_blocked: snapshot.is_trading_blocked != 0,
             is_shorting_enabled: snapshot.is_shorting_enabled != 0,

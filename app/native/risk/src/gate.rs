@@ -3,6 +3,7 @@
 use crate::breakers::Tripped;
 use crate::calendar::Calendar;
 use crate::counters::{BREAKERS, Counters, Usage};
+use crate::families::Families;
 use crate::limit_book::LimitBook;
 use crate::limits::RiskLimits;
 use crate::pricing::{worst_price_of, worst_quantity_e9};
@@ -77,6 +78,7 @@ pub struct Gate {
     pub(crate) tripped: [Option<Tripped>; BREAKERS.len()],
     pub(crate) switched_off: Vec<SwitchedOff>,
     pub(crate) runaways: Vec<BreakerTripped>,
+    pub(crate) families: Families,
     is_latched: bool,
     pub(crate) is_halted_by_operator: bool,
     is_reconciled: bool,
@@ -109,6 +111,7 @@ impl Gate {
             tripped: [None; BREAKERS.len()],
             switched_off: Vec::new(),
             runaways: Vec::new(),
+            families: Families::default(),
             is_latched: false,
             is_halted_by_operator: false,
             is_reconciled: false,
@@ -270,7 +273,9 @@ impl Gate {
         let index = self.index_of(decision.symbol);
         let state = self.symbols.at(index);
         let is_liquidation = decision.is_reduction != 0 && decision.quantity_e9 >= state.closable_e9();
+        let filled_before_e9 = self.filled_before_e9(decision);
         let reserved = &mut self.reserved[applied.index];
+        reserved.filled_before_e9 = filled_before_e9;
         (reserved.decided_price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
         self.recount_order(applied.index);
         self.rate.take(now_ns);
@@ -327,6 +332,12 @@ impl Gate {
             AnyRecord::TradingStatus(status) => {
                 if let Some(index) = self.symbols.find(status.symbol) {
                     self.symbols.at_mut(index).apply_status(status);
+                }
+            }
+            AnyRecord::AverageVolume(volume) => {
+                if let Some(index) = self.symbols.find(volume.symbol) {
+                    let state = self.symbols.at_mut(index);
+                    (state.average_volume_e9, state.average_volume_ns) = (volume.volume_e9, volume.ts_event_ns);
                 }
             }
             AnyRecord::Gap(gap) => self.apply_gap(gap),

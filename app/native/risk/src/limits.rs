@@ -63,6 +63,8 @@ macro_rules! for_each_limit {
         $apply! {
             /// Greatest quantity of one order.
             order_quantity_max_e9 = at_most(1_000_000 * E9);
+            /// Greatest quantity of one order as a fraction of the average volume of twenty sessions.
+            average_volume_share_max_e9 = at_most(10 * PERCENT_E9);
             /// Greatest notional of one order, USD.
             order_notional_max_e9 = at_most(10_000_000 * E9);
             /// Least price of an order, USD.

@@ -45,6 +45,8 @@ pub(crate) struct Reserved {
     price_e9: i64,
     /// Price at which its approval counted it; 0 for orders that we did not approve.
     pub(crate) decided_price_e9: i64,
+    /// What had filled of the orders that it replaces when it was approved.
+    pub(crate) filled_before_e9: i64,
     /// Quantity that an order for an amount of USD may reach.
     pub(crate) expected_quantity_e9: i64,
 }

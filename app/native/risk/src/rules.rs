@@ -2,11 +2,15 @@
 
 use crate::counters::Usage;
 use crate::gate::{Clock, Gate};
+use crate::margin::margin_regime;
 use crate::pricing::increment_e9;
 use crate::proposal::{Proposal, invalid_value};
 use crate::symbol::SymbolState;
 use holdfast_orders::Order;
 use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TimeInForce, TradingStateCode, notional_e9};
+
+/// A long weekend, a day in which the venue answers nothing, and a day.
+const AVERAGE_VOLUME_AGE_MAX_NS: i64 = 7 * 86_400 * E9;
 
 /// Everything a rule may look at.
 pub(crate) struct Question<'a> {
@@ -84,6 +88,7 @@ entries {
     PRICE_INCREMENT => price_increment,
     SHORT_DISALLOWED => short_disallowed,
     ORDER_QUANTITY => |q| { beyond(q.gate.limits.order_quantity_max_e9, q.proposal.quantity_e9) },
+    AVERAGE_VOLUME => average_volume,
     ORDER_NOTIONAL => |q| { beyond(q.gate.limits.order_notional_max_e9, q.proposal.notional_e9) },
     INTENT_INVALID => stop_distance,
     TRADE_LOSS => trade_loss,
@@ -93,6 +98,7 @@ entries {
     GROSS_EXPOSURE => |q| { beyond(q.gate.limits.gross_exposure_max_e9, q.gross_exposure_e9()) },
     NET_EXPOSURE => net_exposure,
     LEVERAGE => |q| { q.share_of_equity(q.gate.limits.leverage_max_e9, q.gross_exposure_e9()) },
+    MARGIN_REGIME => margin_regime,
     BUYING_POWER => buying_power,
     OPEN_POSITIONS => open_positions,
     OPEN_ORDERS => |q| { beyond_count(q.gate.limits.open_orders_max, q.gate.totals.open_orders + 1) },
@@ -140,7 +146,7 @@ impl Question<'_> {
         }
     }
 
-    fn gross_exposure_e9(&self) -> i64 {
+    pub(crate) fn gross_exposure_e9(&self) -> i64 {
         let before_e9 = self.gate.worst_of(self.proposal.symbol).exposure_e9;
         self.gate
             .totals
@@ -417,6 +423,21 @@ fn short_disallowed(q: &Question<'_>) -> Option<Usage> {
         limit_e9: 0,
         value_e9: q.proposal.quantity_e9,
     })
+}
+
+/// An average that is not known, or whose newest session is more than a week old, allows nothing. Crypto has no volume
+/// of the whole market.
+fn average_volume(q: &Question<'_>) -> Option<Usage> {
+    if q.state.is_crypto {
+        return None;
+    }
+    let is_old = q.clock.session_ns - q.state.average_volume_ns > AVERAGE_VOLUME_AGE_MAX_NS;
+    let limit_e9 = if is_old {
+        0
+    } else {
+        notional_e9(q.state.average_volume_e9, q.gate.limits.average_volume_share_max_e9)
+    };
+    beyond(limit_e9, q.proposal.quantity_e9)
 }
 
 fn stop_distance(q: &Question<'_>) -> Option<Usage> {

@@ -113,17 +113,4 @@ impl Gate {
             self.switch_off(strategy, symbol, Reason::REPEAT_LIQUIDATION, usage);
         }
     }
-
-    /// More filled than was approved, by either of two counters that know nothing of each other: what the venue
-    /// reports of the order, and the sum of its executions.
-    pub(crate) fn watch_overfill(&mut self, order: usize) {
-        let order = *self.orders.at(order);
-        if order.is_overfilled() && order.is_approved {
-            let usage = Usage {
-                limit_e9: order.quantity_e9,
-                value_e9: order.filled_quantity_e9(),
-            };
-            self.switch_off(order.strategy, order.symbol, Reason::PARENT_EXCEEDED, usage);
-        }
-    }
 }

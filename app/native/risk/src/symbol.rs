@@ -28,6 +28,9 @@ pub(crate) struct SymbolState {
     pub(crate) is_halted: bool,
     pub(crate) luld_up_e9: i64,
     pub(crate) luld_down_e9: i64,
+    /// Average volume of twenty sessions, 0 while it is not known; and the beginning of the newest of them.
+    pub(crate) average_volume_e9: i64,
+    pub(crate) average_volume_ns: i64,
     pub(crate) position: Position,
     pub(crate) open: OpenOrders,
     /// Recent approvals: hash of the request and when.
@@ -231,6 +234,7 @@ impl SymbolState {
         self.mids = MidWindow::default();
         (self.has_gap, self.is_halted) = (false, false);
         (self.luld_up_e9, self.luld_down_e9) = (0, 0);
+        (self.average_volume_e9, self.average_volume_ns) = (0, 0);
     }
 }
 

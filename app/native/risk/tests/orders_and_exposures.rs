@@ -9,6 +9,48 @@ use holdfast_records::{
 use holdfast_risk::RiskLimits;
 
 #[test]
+fn an_order_is_at_most_a_share_of_the_average_volume_and_nothing_without_one() {
+    let mut gate = gate(RiskLimits {
+        average_volume_share_max_e9: E9 / 100,
+        ..limits()
+    });
+    gate.apply_market(any(&average_volume("IBM", 1_050)), NOW_NS);
+    passes(
+        &gate,
+        &OrderIntent {
+            quantity_e9: 10_500_000_000,
+            ..buy(1, 100)
+        },
+    );
+    let beyond = OrderIntent {
+        quantity_e9: 10_500_000_001,
+        ..buy(1, 100)
+    };
+    denies(&gate, &beyond, Reason::AVERAGE_VOLUME, 10_500_000_000, 10_500_000_001);
+    gate.apply_market(any(&average_volume("IBM", 0)), NOW_NS);
+    denies(&gate, &buy(1, 100), Reason::AVERAGE_VOLUME, 0, E9);
+    let week_old = holdfast_records::AverageVolume {
+        ts_event_ns: NOW_NS - 7 * DAY_NS,
+        ..average_volume("IBM", 1_000)
+    };
+    gate.apply_market(any(&week_old), NOW_NS);
+    passes(&gate, &buy(10, 100));
+    gate.apply_market(
+        any(&holdfast_records::AverageVolume {
+            ts_event_ns: week_old.ts_event_ns - 1,
+            ..week_old
+        }),
+        NOW_NS,
+    );
+    denies(&gate, &buy(1, 100), Reason::AVERAGE_VOLUME, 0, E9);
+    passes(&gate, &of("BTC/USD", buy(1, 100)));
+    gate.apply_market(any(&average_volume("IBM", 1_000)), NOW_NS);
+    bought(&mut gate, 10);
+    gate.apply_market(any(&average_volume("IBM", 0)), NOW_NS);
+    passes(&gate, &sell(10, 100));
+}
+
+#[test]
 fn order_quantity() {
     let gate = gate(RiskLimits {
         order_quantity_max_e9: 10 * E9,

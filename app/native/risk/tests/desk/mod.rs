@@ -2,10 +2,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use holdfast_records::{
-    AccountSnapshot, AnyRecord, Decision, E9, Fill, IntentAction, OrderEvent, OrderEventKind, OrderIntent, OrderStatus,
-    OrderType, Quote, Reason, ReconcileScope, Reconciled, Record, Side, Symbol, Text, TimeInForce, Uuid, Verdict,
+    AccountSnapshot, AnyRecord, AverageVolume, Decision, E9, Fill, IntentAction, OrderEvent, OrderEventKind,
+    OrderIntent, OrderStatus, OrderType, Quote, Reason, ReconcileScope, Reconciled, Record, Side, Symbol, Text,
+    TimeInForce, Uuid, Verdict,
 };
-use holdfast_risk::{Calendar, Clock, Gate, RiskLimits, Usage};
+use holdfast_risk::{Calendar, Clock, Gate, MarginRegime, RiskLimits, Usage};
 
 pub const NOW_NS: i64 = 1_720_013_400 * E9;
 pub const DAY_NS: i64 = 86_400 * E9;
@@ -34,10 +35,22 @@ pub fn account() -> AccountSnapshot {
     }
 }
 
+/// Margin rules that bind nothing.
+pub fn loose_regime() -> MarginRegime {
+    MarginRegime {
+        from_day: 0,
+        initial_e9: 1,
+        maintenance_long_e9: 1,
+        maintenance_short_e9: 1,
+        equity_min_e9: 0,
+    }
+}
+
 /// Two sessions a day apart; the first has a blackout from minute 15 to minute 16.
 pub fn calendar() -> Calendar {
     let session = |day: i64| (NOW_NS + day * DAY_NS - E9, NOW_NS + day * DAY_NS + DAY_NS / 4);
-    Calendar::new(&[session(0), session(1)], &[(NOW_NS + 900 * E9, NOW_NS + 960 * E9)]).unwrap()
+    let calendar = Calendar::new(&[session(0), session(1)], &[(NOW_NS + 900 * E9, NOW_NS + 960 * E9)]).unwrap();
+    calendar.with_regimes(vec![loose_regime()]).unwrap()
 }
 
 #[allow(clippy::large_types_passed_by_value, reason = "reads better in a test")]
@@ -60,6 +73,7 @@ pub fn gate(limits: RiskLimits) -> Gate {
             }),
             NOW_NS,
         );
+        gate.apply_market(any(&average_volume(symbol.as_str(), 10_000_000)), NOW_NS);
     }
     gate.advance(clock(), |_| panic!("nothing trips at rest"));
     gate
@@ -73,6 +87,17 @@ pub fn after_ns(ns: i64) -> Clock {
     Clock {
         now_ns: NOW_NS + ns,
         session_ns: NOW_NS,
+    }
+}
+
+/// Shares of an average session; the newest was the day before.
+pub fn average_volume(symbol: &str, shares: i64) -> AverageVolume {
+    AverageVolume {
+        symbol: Symbol::truncated(symbol),
+        ts_event_ns: NOW_NS - DAY_NS,
+        volume_e9: shares * E9,
+        session_count: 20,
+        ..AverageVolume::default()
     }
 }
 
