@@ -1,0 +1,65 @@
+import re
+
+import pytest
+
+FIGURES = "/var/lib/prometheus/node-exporter"
+ADMINISTRATOR = "user=postgres dbname=holdfast"
+VERSION = "$(ls /etc/postgresql)"
+
+
+def value(host, sql):
+    return host.check_output(f"psql --no-psqlrc -v ON_ERROR_STOP=1 -qtA --command=\"{sql}\" '{ADMINISTRATOR}'")
+
+
+def told(host, name):
+    text = host.file(f"{FIGURES}/{name}.prom").content_string
+    return int(re.search(r"^holdfast_\w+_timestamp_seconds (\d+)$", text, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize("unit", ["trading-backup", "trading-base-backup", "trading-restore-drill"])
+def test_timers_run_and_their_units_are_confined(host, unit):
+    assert host.service(f"{unit}.timer").is_running
+    assert host.service(f"{unit}.timer").is_enabled
+    done = host.run(f"systemd-analyze security --threshold=6 --no-pager {unit}.service")
+    assert done.rc == 0, done.stdout
+
+
+def test_server_is_still_confined_and_archives(host):
+    done = host.run(f"systemd-analyze security --threshold=20 --no-pager postgresql@{VERSION}-main.service")
+    assert done.rc == 0, done.stdout
+    assert value(host, "SHOW archive_mode") == "on"
+    host.check_output("runuser -u postgres -- pgbackrest --config=/etc/pgbackrest/holdfast.conf --stanza=holdfast check")
+    assert value(host, "SELECT failed_count FROM pg_stat_archiver") == "0"
+
+
+def test_a_backup_is_verified_told_and_restored_by_the_drill(host):
+    before = int(host.check_output("date +%s"))
+    value(host, "GRANT CONNECT ON DATABASE holdfast TO holdfast_backup")
+    value(host, "CREATE TABLE IF NOT EXISTS drilled (at timestamptz DEFAULT now())")
+    value(host, "GRANT USAGE ON SCHEMA public TO holdfast_backup; GRANT SELECT ON drilled TO holdfast_backup")
+    for unit, figure in (
+        ("trading-backup", "holdfast-backup"),
+        ("trading-base-backup", "holdfast-base-backup"),
+        ("trading-restore-drill", "holdfast-restore-drill"),
+    ):
+        done = host.run(f"systemctl start {unit}.service || journalctl --no-pager -o cat -u {unit} -n 20")
+        assert "\n" not in done.stdout, done.stdout
+        assert told(host, figure) >= before
+    assert host.run("stat --format=%U:%a /var/backups/holdfast/*.dump | sort -u").stdout == "holdfast-backup:600\n"
+
+
+def test_the_database_goes_back_to_a_second_of_the_past(host):
+    value(host, "CREATE TABLE IF NOT EXISTS drilled (at timestamptz DEFAULT now())")
+    value(host, "TRUNCATE drilled")
+    value(host, "INSERT INTO drilled DEFAULT VALUES")
+    host.check_output("sleep 2")
+    target = host.check_output("date --utc '+%Y-%m-%d %H:%M:%S+00'")
+    host.check_output("sleep 2")
+    value(host, "INSERT INTO drilled DEFAULT VALUES")
+    value(host, "SELECT pg_switch_wal()")
+    assert host.run(f"/usr/local/lib/holdfast/restore-to.sh holdfast {VERSION} '{target}'").rc == 1, "it runs"
+    host.check_output(f"systemctl stop postgresql@{VERSION}-main")
+    done = host.run(f"/usr/local/lib/holdfast/restore-to.sh holdfast {VERSION} '{target}'")
+    assert done.rc == 0, done.stdout + done.stderr
+    assert value(host, "SELECT count(*) FROM drilled") == "1"
+    value(host, "INSERT INTO drilled DEFAULT VALUES")
