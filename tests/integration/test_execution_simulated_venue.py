@@ -1,5 +1,6 @@
 """The execution-engine against the simulated venue, whose own ledger is the judge."""
 
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,6 +17,8 @@ from holdfast._native import IntentAction, OrderClass, OrderType, Side, TimeInFo
 from holdfast.cli.reconcile import compare
 from holdfast.journals import open_latch
 from holdfast.settings import Settings
+
+FILL_FOUND_WITHIN_NS = 60_000_000_000
 
 
 @pytest.fixture
@@ -150,7 +153,12 @@ async def test_exactly_one_lost_fill_is_found_though_our_clock_is_ahead_of_the_v
         await desk.until(lambda: desk.status(bought) == "filled")
         assert [fill.is_recovered for fill in desk.fills()] == [1]
         assert await compare(settings) == []
-    assert [line["fault"] for line in venue.ledger().of_kind("fault")] == ["order_stream.drop"]
+        (recovered,) = desk.fills()
+    ledger = venue.ledger()
+    assert [line["fault"] for line in ledger.of_kind("fault")] == ["order_stream.drop"]
+    late_ns = recovered.ts_ns - ledger.fills()[recovered.execution_id].host_ns
+    assert 0 < late_ns < FILL_FOUND_WITHIN_NS
+    sys.stdout.write(f"one fill dropped while the stream was healthy: in the journal {late_ns / 1e6:.0f} ms after it\n")
 
 
 async def test_an_order_that_only_the_answer_knew_is_proven_absent(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -122,8 +123,15 @@ def test_a_frozen_risk_manager_ends_entries_within_a_second_and_cancels_still_pa
             if line["method"] == "POST" and line["path"] == "/v2/orders"
         ]
         assert posts
-        assert (max(posts) - frozen_ns) / 1e9 <= ENTRIES_END_WITHIN_S
+        last_entry_s = (max(posts) - frozen_ns) / 1e9
+        assert last_entry_s <= ENTRIES_END_WITHIN_S
         tail.read()
         assert tail.open, "nothing was left to cancel"
+        open_count, tripped_s = len(tail.open), time.monotonic()
         open_latch(settings).trip("ann", "risk-manager is frozen", clock.now_ns())
         until(lambda: not tail.open)
+        canceled_s = time.monotonic() - tripped_s
+        sys.stdout.write(
+            f"risk-manager stopped: the last entry left {last_entry_s * 1000:.0f} ms after it (before it: negative), "
+            f"{open_count} open orders were canceled within {canceled_s * 1000:.0f} ms of the kill latch\n"
+        )
