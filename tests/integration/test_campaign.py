@@ -8,10 +8,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from holdfast import clock
+from holdfast.campaign import outages
 from holdfast.campaign.plan import plan_of
 from holdfast.crash_points import POINTS
+from holdfast.invariants import StoredJournals
+from holdfast.settings import load_settings
 from holdfast.venues.simulated.faults import CATALOGUE, KINDS_PER_RUN, FaultScript
+from holdfast.venues.simulated.ledger import Ledger
 
 KEYS = ["runs", "orders", "fills", "faults", "crash_points", "violations", "ok"]
 
@@ -36,6 +42,13 @@ def test_points_and_kinds_of_faults_take_turns() -> None:
     assert set(faults.values()) == {KINDS_PER_RUN}
 
 
+def test_outages_take_turns() -> None:
+    found = Counter(plan.outage.kind for seed in range(1, 301) if (plan := plan_of(seed, duration_s=4)).outage)
+    assert set(found) == set(outages.KINDS)
+    assert min(found.values()) > 20
+
+
+@pytest.mark.timeout(300)
 def test_a_run_trades_heals_and_is_judged(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "holdfast", "campaign", "--runs", "1", "--seed", "5", "--duration", "2", "--json"]
     ended = subprocess.run(
@@ -63,19 +76,22 @@ def processes_of(state_dir: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_an_interrupted_campaign_leaves_no_process_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "holdfast", "campaign", "--runs", "4", "--state-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "holdfast", "campaign", "--runs", "4", "--json", "--state-dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline_s = clock.monotonic_s() + 60
         while not list(tmp_path.glob("seed-*/logs/execution-engine.log")) and clock.monotonic_s() < deadline_s:
             time.sleep(0.05)
         process.terminate()
-        _, errors = process.communicate(timeout=90)
+        output, errors = process.communicate(timeout=90)
     assert process.returncode == 130, errors[-2000:]
-    assert errors.endswith("interrupted: nothing was judged\n")
+    assert errors.endswith("interrupted: 0 of 4 runs were judged\n")
+    assert json.loads(output)["runs"] == 0
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.timeout(300)
 def test_what_the_template_forks_is_our_child_with_its_own_arguments_environment_and_output(tmp_path: Path) -> None:
     script = tmp_path / "campaign.py"
     script.write_text(
@@ -107,3 +123,45 @@ template.close()
     assert json.loads(answer.stdout) == {"ended": [0, 78], "is_ours": True, "killed": -9}
     assert (tmp_path / "good").read_text().startswith("holdfast ")
     assert "SERVICE" in (tmp_path / "bad").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_a_failed_run_is_kept(tmp_path: Path) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(
+        """
+import sys
+from holdfast.campaign import run
+from holdfast.cli import main
+from holdfast.invariants import Violation
+
+run.check = lambda evidence: [Violation(6, "every_fill_exactly_once", "made up")]
+sys.exit(main())
+"""
+    )
+    arguments = ["campaign", "--runs", "1", "--seed", "5", "--duration", "2", "--json"]
+    ended = subprocess.run(
+        [sys.executable, script, *arguments, "--state-dir", str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert ended.stdout, ended.stderr[-3000:]
+    assert ended.returncode == 1
+    summary = json.loads(ended.stdout)
+    assert [each["seed"] for each in summary["violations"]] == [5]
+    left = tmp_path / "seed-5"
+    facts = json.loads((left / "failure.json").read_text())
+    plan = plan_of(5, duration_s=2)
+    assert FaultScript.parse((left / "faults.toml").read_text(), file="faults.toml") == plan.script
+    assert facts["violations"] == [{"invariant": 6, "name": "every_fill_exactly_once", "detail": "made up"}]
+    assert facts["crash_point"].startswith(plan.point)
+    assert facts["replay"] == "holdfast campaign --runs 1 --seed 5 --duration 2"
+    settings = load_settings(left / "config", environment={})
+    assert settings.state_dir == left
+    assert any(True for _ in StoredJournals(settings)["market_data"])
+    assert Ledger.read(left / "venue" / "ledger.jsonl").orders()
+    assert {file.stem for file in (left / "logs").iterdir()} >= {
+        "venue",
+        "execution-engine",
+        "risk-manager",
+        "recorder",
+    }

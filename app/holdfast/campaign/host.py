@@ -8,6 +8,7 @@ import random
 import signal
 import ssl
 import string
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from psycopg import sql
 from holdfast import clock, crash_points
 from holdfast.campaign import strategy
 from holdfast.campaign.mutation import write_mutation
+from holdfast.campaign.outages import CONNECT_TIMEOUT_S, Outage, suffer
 from holdfast.campaign.plan import Plan
 from holdfast.campaign.template import Template
 from holdfast.demo.configuration import DemoOptions, VenueAddress, free_port, write_configuration
@@ -102,6 +104,9 @@ class RunHost(DemoHost):
         self._frozen: dict[str, Frozen] = {}
         self._continuing: list[asyncio.Task[None]] = []
         self._striking: list[asyncio.Task[None]] = []
+        self._suffering: asyncio.Task[None] | None = None
+        self._healed = asyncio.Event()
+        self.faults: Counter[str] = Counter()
 
     def credentials(self) -> dict[str, str]:
         """Return where the services find the run's own secrets: they are searched for everywhere else."""
@@ -142,6 +147,7 @@ class RunHost(DemoHost):
 
     async def stop(self) -> None:
         """End every process and forget the database."""
+        await self._end_outage()
         await _end(self._striking + self._continuing)
         self._continue_all()
         await self.supervisor.stop_all(except_for="venue")
@@ -149,7 +155,9 @@ class RunHost(DemoHost):
         await asyncio.to_thread(self._drop_database)
 
     def disturb(self) -> None:
-        """Begin the signals from outside."""
+        """Begin the signals from outside, and the outage."""
+        if self.plan.outage is not None:
+            self._suffering = asyncio.create_task(self._suffer(self.plan.outage))
         for strike in self.plan.strikes:
             self._striking.append(asyncio.create_task(self._strike(strike.service, strike.at_s)))
 
@@ -157,6 +165,7 @@ class RunHost(DemoHost):
         """End the faults of the venue and the signals from outside, and let every stopped process go on."""
         await self.operate("heal")
         await _end(self._striking)
+        await self._end_outage()
         self._continue_all()
 
     async def start_badly(self) -> BadStart:
@@ -186,7 +195,7 @@ class RunHost(DemoHost):
             if unit.name != "venue":
                 texts |= texts_of_process(unit.name, unit.pid)
                 texts[f"arguments and environment of {unit.name}"] = repr((unit.arguments, unit.environment)).encode()
-        with psycopg.connect(self.dsn, connect_timeout=5) as connection:
+        with psycopg.connect(self.dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             for (table,) in connection.execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
             ).fetchall():
@@ -224,10 +233,23 @@ class RunHost(DemoHost):
             "--port", str(port),
         ]  # fmt: skip
 
+    async def _suffer(self, outage: Outage) -> None:
+        server_dsn = self.postgres.dsn("postgres")
+        self.faults[f"outage.{outage.kind}"] += 1
+        self.closures += await suffer(
+            outage, self.settings, server_dsn=server_dsn, database=self._database, healed=self._healed
+        )
+
+    async def _end_outage(self) -> None:
+        self._healed.set()
+        if self._suffering is not None:
+            await self._suffering
+
     async def _strike(self, service: str, at_s: float) -> None:
         await asyncio.sleep(at_s)
         strike = next(each for each in self.plan.strikes if each.service == service)
         pid = self.supervisor.units[service].pid
+        self.faults[f"strike.{'stop' if strike.is_stop else 'kill'} {service}"] += 1
         _send(pid, signal.SIGSTOP if strike.is_stop else signal.SIGKILL)
         if strike.is_stop:
             await self._continue_later(service, pid, strike.stop_s)
@@ -262,7 +284,9 @@ class RunHost(DemoHost):
         self._execute(DROP)
 
     def _execute(self, statement: sql.SQL) -> None:
-        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(
+            self.postgres.dsn("postgres"), autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+        ) as connection:
             connection.execute(statement.format(sql.Identifier(self._database)))
 
 

@@ -4,13 +4,24 @@ import random
 from dataclasses import dataclass
 
 from holdfast import crash_points
+from holdfast.campaign import outages
+from holdfast.campaign.outages import Outage
 from holdfast.venues.simulated.faults import FaultScript, draw_script
 
 STOPS = 0.25
 LONG_STOPS = 0.1
 LONG_STOP_S = 30.0
 EXTRA_KILLS = 0.3
-SERVICES = ("market-data", "signal-bridge", "risk-manager", "execution-engine", "recorder")
+OUTAGES = 0.4
+SERVICES = (
+    "market-data",
+    "signal-bridge",
+    "risk-manager",
+    "execution-engine",
+    "recorder",
+    "api-gateway",
+    "watchdog",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +46,7 @@ class Plan:
     stop_s: float
     strikes: tuple[Strike, ...]
     script: FaultScript
+    outage: Outage | None
 
     @property
     def service(self) -> str:
@@ -59,7 +71,13 @@ def plan_of(seed: int, *, duration_s: float) -> Plan:
         stop_s=LONG_STOP_S if is_long else dice.uniform(0.5, 4.0),
         strikes=strikes,
         script=draw_script(seed, dice, duration_s),
+        outage=_outage(seed, dice, duration_s) if dice.random() < OUTAGES else None,
     )
+
+
+def _outage(seed: int, dice: random.Random, duration_s: float) -> Outage:
+    kind = outages.KINDS[seed % len(outages.KINDS)]
+    return Outage(kind=kind, at_s=dice.uniform(0.2, duration_s / 2), for_s=dice.uniform(0.5, duration_s))
 
 
 def _strike(dice: random.Random, duration_s: float) -> Strike:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import psycopg
+
 from holdfast import clock, crash_points
 from holdfast.campaign.host import STARTED, RunHost, Shared
 from holdfast.campaign.plan import Plan, plan_of
@@ -94,10 +96,11 @@ class Tally:
         }
 
 
-async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int], None]) -> dict[str, object]:
-    """Run the campaign and return its summary; `show` is called after each run with how many are done.
+async def run_campaign(options: CampaignOptions, tally: Tally, show: Callable[[RunResult, int], None]) -> None:
+    """Run the campaign into `tally`; `show` is called after each run with how many are done.
 
-    Raises: CancelledError on SIGINT or SIGTERM, when everything that it started has ended.
+    Raises: CancelledError on SIGINT or SIGTERM, when everything that it started has ended; what was judged until then
+    stays in the tally.
     """
     become_subreaper()
     task = asyncio.current_task()
@@ -110,7 +113,6 @@ async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int]
     postgres = EmbeddedPostgres(is_durable=False, connections_max=CONNECTIONS_PER_RUN_MAX * options.parallel)
     shared = Shared(postgres=postgres, template=Template(), tls_dir=tls_dir)
     await asyncio.to_thread(shared.postgres.start)
-    tally = Tally()
     seeds = iter(range(options.seed, options.seed + options.runs))
 
     async def work() -> None:
@@ -127,7 +129,6 @@ async def run_campaign(options: CampaignOptions, show: Callable[[RunResult, int]
     finally:
         await asyncio.to_thread(shared.postgres.remove)
         shared.template.close()
-    return tally.summary()
 
 
 async def _run(plan: Plan, state_dir: Path, shared: Shared) -> RunResult:
@@ -143,8 +144,8 @@ async def _run(plan: Plan, state_dir: Path, shared: Shared) -> RunResult:
         await host.heal()
         result.violations += await _settle(host, result)
         ending = await _ending(host)
-    except OperatingError as error:
-        result.violations.append(Violation(CONVERGES, "host_starts", str(error)))
+    except (OperatingError, psycopg.Error) as error:
+        result.violations.append(Violation(CONVERGES, "host_runs", f"{type(error).__name__}: {error}"))
     finally:
         await host.stop()
     if host.is_started:
@@ -233,7 +234,7 @@ def _holds(host: RunHost, checker: Finder) -> bool:
 def _judge(host: RunHost, result: RunResult, ending: Ending) -> None:
     ledger = Ledger.read(host.ledger_file)
     result.orders, result.fills = len(ledger.orders()), len(ledger.fills())
-    result.faults = Counter(str(line["fault"]) for line in ledger.of_kind("fault"))
+    result.faults = Counter(str(line["fault"]) for line in ledger.of_kind("fault")) + host.faults
     result.is_point_hit = host.marker.exists()
     evidence = Evidence(
         ledger=ledger,
@@ -255,6 +256,7 @@ def _keep(state_dir: Path, result: RunResult) -> None:
         "crash_point": f"{plan.point}:{plan.skip}:{'STOP' if plan.is_stop else 'KILL'}",
         "is_point_hit": result.is_point_hit,
         "strikes": [asdict(strike) for strike in plan.strikes],
+        "outage": asdict(plan.outage) if plan.outage is not None else None,
         "violations": [asdict(violation) for violation in result.violations],
     }
     (state_dir / "failure.json").write_text(json.dumps(facts, indent=2))

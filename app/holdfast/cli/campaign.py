@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.campaign.run import CampaignOptions, RunResult, run_campaign
+from holdfast.campaign.run import CampaignOptions, RunResult, Tally, run_campaign
 from holdfast.cli.options import Json
 
+INTERRUPTED = 130
 DEFAULT_STATE_DIR = Path("state") / "campaign"
 
 
@@ -36,12 +37,16 @@ def register(app: typer.Typer) -> None:
         def show(result: RunResult, done: int) -> None:
             typer.echo(_line(result, done, runs), err=True)
 
+        tally, is_interrupted = Tally(), False
         try:
-            summary = asyncio.run(run_campaign(options, show))
+            asyncio.run(run_campaign(options, tally, show))
         except asyncio.CancelledError:
-            typer.echo("interrupted: nothing was judged", err=True)
-            raise typer.Exit(130) from None
+            is_interrupted = True
+        summary = tally.summary()
         typer.echo(json.dumps(summary) if json_output else _table(summary))
+        if is_interrupted:
+            typer.echo(f"interrupted: {len(tally.results)} of {runs} runs were judged", err=True)
+            raise typer.Exit(INTERRUPTED)
         raise typer.Exit(0 if summary["ok"] else 1)
 
 

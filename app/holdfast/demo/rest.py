@@ -79,7 +79,7 @@ def _stored_offsets(dsn: str) -> dict[str, int]:
 
 def count_rows(dsn: str) -> dict[str, int]:
     """Return the number of rows of every table."""
-    with psycopg.connect(dsn, connect_timeout=5) as connection:
+    with psycopg.connect(dsn, connect_timeout=30) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         rows = {}
         for (table,) in tables:
