@@ -293,17 +293,7 @@ def ignore_the_age(patch: Patch) -> None:
 
 
 def ignore_the_expiry_of_reductions(patch: Patch) -> None:
-    real = Sender._closed
-
-    def closed(self: Sender, decision: Decision) -> Any:  # noqa: ANN401 - a rule or nothing
-        if decision.is_reduction:
-            return real(self, timeless(decision))
-        return real(self, decision)
-
-    def timeless(decision: Decision) -> Decision:
-        return changed(decision, expires_ns=0)  # type: ignore[no-any-return]
-
-    patch.set(Sender, "_closed", closed)
+    patch.set(sender, "expired", lambda _decision, _now_ns: None)
 
 
 def skip_the_reconciliation_of_a_new_stream(patch: Patch) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from holdfast._native import BreakerTripped, Decision, Reason, StrategySwitch, TradingState, TradingStateCode, Verdict
 from holdfast.invariants.evidence import Evidence
@@ -71,5 +72,6 @@ def _is_approved_entry(decision: Decision) -> bool:
     return decision.verdict is Verdict.APPROVED and is_order and not decision.is_reduction
 
 
+@cache
 def _session_days() -> frozenset[int]:
     return frozenset(open_ns // DAY_NS for open_ns, _ in load_sessions())

@@ -46,6 +46,7 @@ from holdfast.venues.alpaca.trading import TradingGateway, VenueClock
 CLIENT = "holdfast-execution-engine"
 BEAT_INTERVAL_S = 0.1
 CONSUMED_INTERVAL_S = 1.0
+LEASE_INTERVAL_S = 2.0
 ACCOUNT_INTERVAL_S = 10.0
 CLOCK_INTERVAL_S = 10.0
 AFTER_FILL_S = 1.0
@@ -94,6 +95,7 @@ class Schedule:
     clock_s: float = 0.0
     queued_s: float = 0.0
     consumed_s: float = 0.0
+    lease_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -191,6 +193,9 @@ class Engine:
                 self.due.consumed_s = now_s + CONSUMED_INTERVAL_S
                 self._write_consumed()
                 self._show()
+            if now_s >= self.due.lease_s:
+                self.due.lease_s = now_s + LEASE_INTERVAL_S
+                self.fence.lease().write(self.settings)
             self._wake.set()
             await asyncio.sleep(BEAT_INTERVAL_S)
 
@@ -216,7 +221,6 @@ class Engine:
         metrics.RECORDS_LOST.set(self.ledger.records_lost)
         metrics.LEASE_LEFT_SECONDS.set(self.fence.left_s)
         metrics.LEASE_HELD.set(self.fence.edge.is_open)
-        self.fence.lease().write(self.settings)
         is_open = self.gate.closed_by_operator() is None and self.stream.is_live
         metrics.GATE_OPEN.set(is_open and self.gate.reconciled_session == self.stream.session)
         self.figures.show(self.ledger, self.gate)

@@ -14,7 +14,7 @@ from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
 
-REPORT_INTERVAL_S = 0.5
+REPORT_INTERVAL_S = 1.0
 QUANTILES = (0.5, 0.99)
 INPUTS = ("market_data", "signals", "executions", "control")
 

@@ -25,6 +25,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from holdfast import clock, crash_points, journals, metrics, replay
 from holdfast._native import JournalReader, JournalWriter
 from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check
+from holdfast.invariants.account import account_of
 from holdfast.journals import WRITERS, open_reader
 from holdfast.replay import replay_decisions, replay_signals
 from holdfast.services import risk_manager
@@ -173,7 +174,7 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
     system.stop("signal-bridge")
     healed_ns = world.now_ns
     world.run(healed_ns + QUIET_S * NANOSECONDS)
-    world.run(healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(_evidence(system)), every_ns=3 * NANOSECONDS)
+    world.run(healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(system), every_ns=3 * NANOSECONDS)
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()
@@ -220,9 +221,10 @@ def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({
     )
 
 
-def _is_at_rest(evidence: Evidence) -> bool:
+def _is_at_rest(system: System) -> bool:
     """Say whether nothing is on its way and nothing is known to be missing any more."""
-    return evidence.account.in_flight == 0 and not check(evidence)
+    account = account_of(StoredJournals(system.settings), skips_market_data=True)
+    return account.in_flight == 0 and not check(_evidence(system))
 
 
 def _event_hash(system: System) -> str:
