@@ -67,7 +67,7 @@ class Bench:
     _orders: int = 0
 
     def __post_init__(self) -> None:
-        loose = RiskLimits.loosest()
+        loose = RiskLimits.loosest() | {"protection_stop_e9": PERCENT // 100}
         limits = RiskLimits(is_short_allowed=True, is_resumed_by_operator=True, **(loose | self.limits))
         sessions = [(NOW_NS + day * DAY_NS - E9, NOW_NS + day * DAY_NS + DAY_NS // 4) for day in (0, 1, 7)]
         self.gate = RiskGate(limits, SYMBOLS, Calendar(sessions, [], [self.margin]))

@@ -283,6 +283,7 @@ class Reason(Code):
     REPEAT_IDENTICAL: Final[Reason]
     REPEAT_LIQUIDATION: Final[Reason]
     MARKET_UNPRICED: Final[Reason]
+    PROTECTION_MISSING: Final[Reason]
     @staticmethod
     def values() -> tuple[Reason, ...]: ...
 
@@ -723,6 +724,8 @@ RECORDS: Final[tuple[type[Record], ...]]
 # --- End of the generated part
 
 # --- orders
+PROTECTIVE_SUFFIX: Final[str]
+
 @final
 class Order:
     """One order of the account at one moment."""
@@ -780,6 +783,9 @@ class Order:
         """Whether it can still fill; everything not proven to have ended."""
     @property
     def is_unknown(self) -> bool: ...
+    @property
+    def is_protective(self) -> bool:
+        """Whether risk-manager placed it to protect a position."""
     @property
     def is_at_venue(self) -> bool:
         """Whether the venue has shown it."""
@@ -1172,6 +1178,12 @@ class RiskLimits:
         """Return every limit at the bound where it allows most."""
     def as_dict(self) -> dict[str, int]:
         """Return every limit by name."""
+    def with_waivers(self, waivers: list[tuple[str, str]]) -> RiskLimits:
+        """Return the same limits with positions that have no protective stop: pairs of strategy and symbol, one of them
+        may be empty. ValueError for too many, or one that names neither."""
+    @property
+    def waivers(self) -> list[tuple[str, str]]:
+        """Positions without a protective stop on purpose: pairs of strategy and symbol."""
     @property
     def hash(self) -> int:
         """What every decision under these limits carries."""
@@ -1313,6 +1325,9 @@ class RiskLoop:
         """Return the limits in force by name."""
     def lag(self) -> dict[str, int]:
         """Return the records not yet read, by journal."""
+    @property
+    def unprotected(self) -> tuple[int, int]:
+        """Symbols whose position lacks its protective stop, and for how long the first of them has, ns."""
     @property
     def turned_ns(self) -> int:
         """When the loop last reported, ns UTC."""

@@ -19,6 +19,8 @@ RISK_USAGE = Gauge("holdfast_risk_limit_used_ratio", "How full a limit is that f
 RISK_LIMIT = Gauge("holdfast_risk_limit", "A limit in force; amounts in USD, counts and shares as they are", ["limit"])
 RISK_LAG = Gauge("holdfast_risk_lag_records", "Records that the risk-manager has not read yet", ["journal"])
 RISK_TURNED = Gauge("holdfast_risk_turned_timestamp_seconds", "When the risk-manager's loop last reported")
+POSITIONS_UNPROTECTED = Gauge("holdfast_positions_unprotected", "Symbols whose position has no protective stop")
+UNPROTECTED_SECONDS = Gauge("holdfast_positions_unprotected_seconds", "For how long the first of them has had none")
 TRADING_STATE = Gauge("holdfast_trading_state", "1 for the trading state in force", ["state"])
 
 # recorder

@@ -19,6 +19,7 @@ from holdfast._native import (
     Reason,
     Side,
     StatusCode,
+    TimeInForce,
     TradingStateCode,
     TradingStatus,
     encode_order_request,
@@ -239,6 +240,58 @@ async def test_a_reduction_does_not_sell_again_what_a_lost_fill_has_sold(
     await desk.until(lambda: len(desk.fills()) == 3)
     rest = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=4 * E9)
     await desk.until(lambda: "accepted" in desk.kinds(rest))
+
+
+async def _held_with_a_stop(desk: Desk, venue: ScriptedVenue) -> str:
+    """Buy ten and protect them; returns the id of the stop."""
+    bought = desk.decide()
+    await desk.until(lambda: "accepted" in desk.kinds(bought))
+    await venue.fill(venue.by_client_id(bought)[0], 10, "100")
+    await desk.until(lambda: desk.status(bought) == "filled")
+    writer = desk.writers["orders"]
+    stop = f"hf-{writer.epoch:x}-{writer.next_seq:x}-stop"
+    desk.decide(
+        client_order_id=stop,
+        side=Side.SELL,
+        is_reduction=1,
+        order_type=OrderType.TRAILING_STOP,
+        time_in_force=TimeInForce.GTC,
+        trail_percent_e9=2 * E9,
+        limit_price_e9=0,
+    )
+    await desk.until(lambda: "accepted" in desk.kinds(stop))
+    return stop
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_exit_waits_for_the_proven_end_of_the_stop_in_its_way(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    stop = await _held_with_a_stop(desk, scripted_venue)
+    scripted_venue.is_holding_cancels = True
+    leaving = desk.decide(side=Side.SELL, is_reduction=1)
+    desk.cancel(stop)
+    await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    assert desk.kinds(leaving) == []
+    assert len(scripted_venue.posts()) == 2
+    await scripted_venue.end(scripted_venue.by_client_id(stop)[0], "canceled")
+    await desk.until(lambda: "accepted" in desk.kinds(leaving))
+    assert len(scripted_venue.posts()) == 3
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_exit_does_not_sell_again_what_the_stop_sold_while_it_made_way(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    stop = await _held_with_a_stop(desk, scripted_venue)
+    scripted_venue.is_holding_cancels = True
+    leaving = desk.decide(side=Side.SELL, is_reduction=1)
+    desk.cancel(stop)
+    await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    await scripted_venue.fill(scripted_venue.by_client_id(stop)[0], 10, "98")
+    await desk.until(lambda: desk.status(leaving) == "withheld")
+    assert desk.events(leaving)[-1].rule.label == "flip_through_zero"
+    assert len(scripted_venue.posts()) == 2
 
 
 @pytest.mark.usefixtures("engine")

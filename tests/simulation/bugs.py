@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, journals
 from holdfast._native import (
+    PROTECTIVE_SUFFIX,
     Decision,
     IntentAction,
     JournalReader,
@@ -33,7 +34,7 @@ from holdfast._native import (
     encode_order_request,
 )
 from holdfast.execution import proof, sender
-from holdfast.execution.gate import Gate
+from holdfast.execution.gate import Gate, flips
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.reconcile import Reconciler
 from holdfast.execution.sender import Sender
@@ -399,6 +400,37 @@ def flip_a_position(patch: Patch) -> None:
     patch.set(sender, "flips", lambda _decision, **_facts: None)
 
 
+def forget_the_stop_after_an_exit(patch: Patch) -> None:
+    """Once a stop of a symbol made way, none is placed there any more."""
+    real = Sender.accept
+    made_way: set[tuple[int, str]] = set()
+
+    def accept(self: Sender, decision: Decision) -> None:
+        if decision.target_client_order_id.endswith(PROTECTIVE_SUFFIX):
+            made_way.add((id(self), decision.symbol))
+        elif decision.client_order_id.endswith(PROTECTIVE_SUFFIX) and (id(self), decision.symbol) in made_way:
+            return
+        real(self, decision)
+
+    patch.set(Sender, "accept", accept)
+
+
+def protect_more_than_is_held(patch: Patch) -> None:
+    real = flips
+
+    def change(_loop: Crooked, record: Any) -> Any:  # noqa: ANN401 - any record
+        if isinstance(record, Decision) and record.client_order_id.endswith(PROTECTIVE_SUFFIX):
+            return changed(record, quantity_e9=record.quantity_e9 + E9)
+        return record
+
+    def lenient(decision: Decision, **facts: int) -> Any:  # noqa: ANN401 - the real one's answer
+        is_protective = decision.client_order_id.endswith(PROTECTIVE_SUFFIX)
+        return None if is_protective else real(decision, **facts)
+
+    bend(patch, change)
+    patch.set(sender, "flips", lenient)
+
+
 def mark_what_was_not_read(patch: Patch) -> None:
     """The bridge says that it had read one record less than it had: a replay walks another path."""
     real = SignalBridge._mark
@@ -459,6 +491,8 @@ CATALOGUE = (
     Bug(cancel_another_order, 10),
     Bug(hold_cancels_back_while_halted, 10),
     Bug(flip_a_position, 10),
+    Bug(forget_the_stop_after_an_exit, 10),
+    Bug(protect_more_than_is_held, 10),
     Bug(accept_bad_quotes, 12),
     Bug(skip_decisions, 16),
     Bug(ignore_the_expiry_of_reductions, 16),

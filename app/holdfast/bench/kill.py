@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import clock
-from holdfast._native import KillLatch
+from holdfast._native import PROTECTIVE_SUFFIX, KillLatch
 from holdfast.bench import BenchResult
 from holdfast.bench.tick_to_wire import log_tails, start
 from holdfast.emergency_stop import ENDED, Plan, Report, Stop, Venue
@@ -40,7 +40,7 @@ class LedgerTail:
         self.open: dict[str, str] = {}
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the new lines, and follow which orders are open."""
+        """Return the new lines, and follow which orders are open, by their side."""
         with self._file.open("rb") as stream:
             stream.seek(self._offset)
             whole, newline, _ = stream.read().rpartition(b"\n")
@@ -49,14 +49,17 @@ class LedgerTail:
         for line in lines:
             if line["kind"] == "order":
                 order = line["data"]["order"]
-                self.open[order["id"]] = order["status"]
+                self.open[order["id"]] = order["side"]
                 if order["status"] in ENDED:
                     del self.open[order["id"]]
         return lines
 
 
 def _is_entry(line: dict[str, Any]) -> bool:
-    return line["kind"] == "request" and line["method"] in {"POST", "PATCH"} and line["path"].startswith("/v2/orders")
+    is_order = (
+        line["kind"] == "request" and line["method"] in {"POST", "PATCH"} and line["path"].startswith("/v2/orders")
+    )
+    return is_order and not str((line["body"] or {}).get("client_order_id", "")).endswith(PROTECTIVE_SUFFIX)
 
 
 def run(*, quick: bool) -> list[BenchResult]:

@@ -63,6 +63,7 @@ async def run_demo(options: DemoOptions, show: Callable[[Progress], None]) -> di
         rows = await asyncio.to_thread(count_rows, host.dsn)
     finally:
         await host.stop()
+    restarts = {unit.name: unit.restarts for unit in host.supervisor.units.values() if unit.restarts}
     summary = summarise(
         host.settings,
         ledger_file=host.ledger_file,
@@ -72,8 +73,9 @@ async def run_demo(options: DemoOptions, show: Callable[[Progress], None]) -> di
         lag_ms_max=round(lag_s_max * 1000),
         risk_check_ns=risk_check_ns,
         memory_bytes=memory_bytes,
+        is_undisturbed=not restarts,
     )
-    summary["restarts"] = {unit.name: unit.restarts for unit in host.supervisor.units.values() if unit.restarts}
+    summary["restarts"] = restarts
     summary["start_s"] = round(host.services_start_s, 2)
     summary["duration_s"] = round(_elapsed_s(started_ns), 2)
     return summary

@@ -44,6 +44,7 @@ def summarise(
     lag_ms_max: int,
     risk_check_ns: dict[str, int],
     memory_bytes: dict[str, int],
+    is_undisturbed: bool,
 ) -> dict[str, Any]:
     """Return the summary; shape: the keys that the README names, latencies in ns, memory in bytes.
 
@@ -54,6 +55,7 @@ def summarise(
         journals=StoredJournals(settings),
         limits=load_risk_limits(settings).limits,
         ending=Ending(rows=rows, venue=venue if is_session else None),
+        is_undisturbed=is_undisturbed,
     )
     account, invariants = evidence.account, verdict(evidence)
     return {

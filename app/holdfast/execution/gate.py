@@ -43,6 +43,10 @@ class Latch(Protocol):
     def is_linked(self) -> bool:
         """Whether the mapped page is still the file at its path."""
 
+    @property
+    def ts_ns(self) -> int:
+        """When it was last set or cleared."""
+
 
 class Stream(Protocol):
     """What the gate reads of the order-update stream."""
@@ -167,6 +171,12 @@ class Gate:
         if "/" in decision.symbol or is_meant or decision.action is not IntentAction.NEW:
             return None
         return Closed(Reason.SESSION_CLOSED, "it could only queue") if self.is_session_over(now_ns) else None
+
+    def halted_since(self, decision: Decision) -> Closed | None:
+        """Return whether a protective stop was decided before the kill latch was set: it may come after the proof."""
+        if not self.latch.is_set or decision.ts_ns > self.latch.ts_ns:
+            return None
+        return Closed(Reason.APPROVAL_STALE, "decided before the kill latch was set")
 
     def _closed_by_lease(self) -> Closed | None:
         return Closed(Reason.LEASE_OVER, "not renewed") if self.lease.is_winding_down else None

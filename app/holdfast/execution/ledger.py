@@ -1,6 +1,6 @@
 """What the execution-engine remembers: the `executions` journal it alone writes, and the state read back from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from holdfast._native import (
     JournalReader,
     JournalWriter,
     Order,
+    OrderClass,
     OrderEvent,
     OrderEventKind,
     OrderStatus,
@@ -279,29 +280,50 @@ class Ledger:
     def open_quantity_e9(self, symbol: str, side: Side) -> int:
         """Return what may still fill on one side of a symbol, or filled without our having its fills yet.
 
-        Of one order's legs only the largest counts, since the fill of one ends the other; a leg that the venue holds
-        until its entry fills reserves nothing.
+        Of one order's legs only the largest counts, since the fill of one ends the other; an oco counts with its leg. A
+        leg that the venue holds until its entry fills reserves nothing.
         """
-        total_e9 = 0
-        legs_e9: dict[str, int] = {}
-        for order in self.orders.open_orders():
-            if order.symbol != symbol or order.side is not side or self._waits_for_entry(order):
-                continue
-            if order.parent_order_id:
-                legs_e9[order.parent_order_id] = max(legs_e9.get(order.parent_order_id, 0), order.open_quantity_e9)
-            else:
-                total_e9 += order.open_quantity_e9
+        open_orders = self.orders.open_orders()
+        total_e9 = self.families_e9([order for order in open_orders if order.symbol == symbol and order.side is side])
         for venue_order_id, missing_e9 in self.unexplained_fills().items():
             filled = self.orders.get(self._client_ids.get(venue_order_id, ""))
             if filled is not None and filled.symbol == symbol and filled.side is side:
                 total_e9 += missing_e9
+        return total_e9
+
+    def families_e9(self, orders: Sequence[Order]) -> int:
+        """Return what open orders of one side may fill together."""
+        total_e9 = 0
+        legs_e9: dict[str, int] = {}
+        for order in orders:
+            if self._waits_for_entry(order):
+                continue
+            family = order.parent_order_id or (order.venue_order_id if order.order_class is OrderClass.OCO else "")
+            if family:
+                legs_e9[family] = max(legs_e9.get(family, 0), order.open_quantity_e9)
+            else:
+                total_e9 += order.open_quantity_e9
         return total_e9 + sum(legs_e9.values())
 
     def _waits_for_entry(self, order: Order) -> bool:
         if order.status is not OrderStatus.HELD or not order.parent_order_id:
             return False
         entry = self.orders.get(self.client_order_id(order.parent_order_id))
-        return entry is not None and entry.is_open
+        return entry is not None and entry.is_open and entry.side is not order.side
+
+    def protective(self, symbol: str, side: Side) -> list[Order]:
+        """Return the open protective stops of a symbol, and the legs of such that the venue still holds."""
+        return [
+            order
+            for order in self.orders.open_orders()
+            if order.symbol == symbol and order.side is side and self._is_protective(order)
+        ]
+
+    def _is_protective(self, order: Order) -> bool:
+        if order.parent_order_id:
+            parent = self.orders.get(self.client_order_id(order.parent_order_id))
+            return parent is not None and parent.is_protective
+        return order.is_protective
 
     def _position_after(self, fill: VenueFill) -> int:
         if fill.position_quantity_e9 is not None:

@@ -1,11 +1,12 @@
 """Orders on their way: submit, replace and cancel, each answer read for what it proves."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from holdfast import clock, crash_points, metrics
 from holdfast._native import (
+    PROTECTIVE_SUFFIX,
     Decision,
     IntentAction,
     Order,
@@ -34,6 +35,9 @@ CANCEL_ATTEMPTS_MAX = 30
 CANCEL_ENDS_WITHIN_S = 5.0
 ID_WITHIN_S = 0.1
 VERIFY_AFTER_S = 5.0
+STOPS_END_WITHIN_S = 60.0
+STOP_LOOK_S = 0.25
+STOP_ASK_S = 1.0
 VERIFICATIONS_MAX = 20
 GATE_ANSWER_AGE_NS_MAX = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -62,6 +66,7 @@ class Sender:
     _proving: set[str] = field(default_factory=set)
     _verifying: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def accept(self, decision: Decision) -> None:
         """Act on one decision of the risk gate: denied ones are not for us."""
@@ -75,6 +80,7 @@ class Sender:
     def on_order(self, order: Order) -> None:
         """Notice a changed order: ends waiting cancels, and lets no entry stay open while halted."""
         if not order.is_open:
+            self._stop_ended.set()
             ended = self._canceling.get(order.client_order_id)
             if ended is not None:
                 ended.set()
@@ -139,6 +145,10 @@ class Sender:
             metrics.ORDERS.labels(outcome="repeated").inc()
             return
         closed = self._closed(decision)
+        if closed is not None and self._awaits_stops(decision, closed):
+            self.waiting[decision.client_order_id] = decision.seq
+            self._spawn(self._submit_after_stops(decision))
+            return
         if closed is not None:
             self._withhold(decision, closed)
             return
@@ -164,19 +174,55 @@ class Sender:
             self.gateway.entries.give_back(line)
             self._withhold(decision, closed)
 
-    def _closed(self, decision: Decision) -> Closed | None:
+    def _awaits_stops(self, decision: Decision, closed: Closed) -> bool:
+        """Whether only protective stops stand in the way of a reduction: risk-manager makes them give way."""
+        is_exit = decision.is_reduction and not decision.client_order_id.endswith(PROTECTIVE_SUFFIX)
+        if not is_exit or closed.rule is not Reason.FLIP_THROUGH_ZERO:
+            return False
+        stops = self.ledger.protective(decision.symbol, decision.side)
+        return bool(stops) and self._closed(decision, without=stops) is None
+
+    async def _submit_after_stops(self, decision: Decision) -> None:
+        """Hold an exit until the protective stops in its way are proven to have ended."""
+        deadline_s = clock.monotonic_s() + STOPS_END_WITHIN_S
+        asked_s = clock.monotonic_s()
+        while (closed := self._closed(decision)) is not None:
+            if clock.monotonic_s() >= deadline_s or not self._awaits_stops(decision, closed):
+                self._withhold(decision, closed)
+                return
+            self._stop_ended.clear()
+            await _wait(self._stop_ended, STOP_LOOK_S)
+            if clock.monotonic_s() >= asked_s + STOP_ASK_S:
+                asked_s = clock.monotonic_s()
+                await self._ask_for_legs(decision)
+        await self._submit_later(decision)
+
+    async def _ask_for_legs(self, decision: Decision) -> None:
+        """Ask for the families of stops whose end the stream told in part only."""
+        for leg in self.ledger.protective(decision.symbol, decision.side):
+            try:
+                if leg.parent_order_id and (found := await self.gateway.order(leg.parent_order_id)) is not None:
+                    self.ledger.venue_order(found, OrderEventKind.UPDATED)
+            except (RetryLater, BadInput) as error:
+                log.warning("order_query_failed", client_order_id=leg.client_order_id, detail=str(error))
+
+    def _closed(self, decision: Decision, *, without: Sequence[Order] = ()) -> Closed | None:
         if not decision.is_reduction:
             return self.gate.closed(decision, clock.now_ns())
         late = expired(decision, clock.now_ns())
         if late is not None:
             return late
         queued = self.gate.queues(decision, clock.now_ns())
+        if queued is None and decision.client_order_id.endswith(PROTECTIVE_SUFFIX):
+            queued = self.gate.halted_since(decision)
         if queued is not None:
             return queued
         open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
         target = self.ledger.orders.get(decision.target_client_order_id)
         if decision.action is IntentAction.REPLACE and target is not None:
             open_e9 -= target.open_quantity_e9
+        if without:
+            open_e9 -= self.ledger.families_e9(without)
         position_e9 = self.ledger.position_e9(decision.symbol)
         return flips(decision, position_e9=position_e9, open_same_side_e9=open_e9)
 

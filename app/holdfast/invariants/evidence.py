@@ -97,6 +97,7 @@ class Evidence:
     made past our services.
     `in_flight_s`: for how long bytes of a dead sender may still arrive, where its successor does not wait for them;
     `travel_s`: how long the run's network may have kept any bytes.
+    `is_undisturbed`: no fault was injected and no process died, so that time limits hold all the time.
     `replays` tells for each journal that was replayed where it differed; empty text: it did not.
     """
 
@@ -109,6 +110,7 @@ class Evidence:
     travel_s: float = 0.0
     replays: Mapping[str, str] = field(default_factory=dict)
     ending: Ending = field(default_factory=Ending)
+    is_undisturbed: bool = False
 
     @cached_property
     def account(self) -> Account:

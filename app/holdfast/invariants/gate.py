@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from holdfast._native import (
+    PROTECTIVE_SUFFIX,
     BreakerTripped,
     Decision,
     Reconciled,
@@ -163,6 +164,9 @@ def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
         if decision is None or "/" in decision.symbol or decision.is_extended_hours:
             continue
         if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
+            continue
+        if decision.client_order_id.endswith(PROTECTIVE_SUFFIX):
+            # A protective stop is meant for every session to come.
             continue
         place = bisect_right(sessions, (event.ts_ns, 2**63)) - 1
         if place < 0 or event.ts_ns >= sessions[place][1]:

@@ -31,7 +31,7 @@ def every_intent_decided_once(evidence: Evidence) -> Iterator[str]:
     """Each intent has exactly one decision, once the risk gate was given time."""
     decisions: dict[int, int] = {}
     for record in evidence.decided:
-        if isinstance(record, Decision):
+        if isinstance(record, Decision) and record.intent_seq:
             decisions[record.intent_seq] = decisions.get(record.intent_seq, 0) + 1
     for record in evidence.journals["signals"]:
         if isinstance(record, OrderIntent) and decisions.get(record.seq, 0) != 1:

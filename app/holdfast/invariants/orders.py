@@ -39,7 +39,8 @@ def one_order_per_intent(evidence: Evidence) -> Iterator[str]:
             yield f"client_order_id {client_order_id}: {count} orders at the venue"
     intents = Counter(approved[client_order_id].intent_seq for client_order_id in ids if client_order_id in approved)
     for intent_seq, count in intents.items():
-        if count > 1:
+        # A protective stop is decided without an intent.
+        if count > 1 and intent_seq:
             yield f"intent {intent_seq}: {count} orders at the venue"
 
 

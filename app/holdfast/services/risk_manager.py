@@ -47,6 +47,9 @@ class Report:
         for journal, records in self._loop.lag().items():
             metrics.RISK_LAG.labels(journal=journal).set(records)
         metrics.RISK_TURNED.set(self._loop.turned_ns / 1e9)
+        unprotected, unprotected_ns = self._loop.unprotected
+        metrics.POSITIONS_UNPROTECTED.set(unprotected)
+        metrics.UNPROTECTED_SECONDS.set(unprotected_ns / 1e9)
 
     def _count_decisions(self) -> None:
         approved, denied, trips = self._loop.approved, dict(self._loop.denied()), self._loop.trips

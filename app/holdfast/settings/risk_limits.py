@@ -21,6 +21,7 @@ E9 = 1_000_000_000
 PERCENT = E9 // 100
 NS_PER_MS = 1_000_000
 NS_PER_MIN = 60 * E9
+NS_PER_DAY = 86_400 * E9
 SESSION_OPEN_S = OPEN.hour * 3600 + OPEN.minute * 60
 # The described system's environment variables: which keys they set.
 OVERRIDES = {
@@ -83,6 +84,30 @@ class StopLossSection(Section):
     default_percent: Annotated[Positive, Native("stop_loss_default_e9", PERCENT)]
     min_percent: Annotated[Positive, Native("stop_loss_min_e9", PERCENT)]
     max_percent: Annotated[Positive, Native("stop_loss_max_e9", PERCENT)]
+
+
+class Waiver(Section):
+    """Positions that have no protective stop on purpose: a strategy's, a symbol's, or a strategy's of a symbol."""
+
+    strategy: Annotated[str, Field(max_length=32)] = ""
+    symbol: Annotated[str, Field(max_length=16)] = ""
+    reason: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ProtectionSection(Section):
+    """The stop at the venue behind every position; of the three distances from the average price the least binds."""
+
+    stop_percent: Annotated[Positive, Native("protection_stop_e9", PERCENT)]
+    distance_max_usd: Annotated[Positive, Native("protection_distance_max_e9", E9)]
+    loss_max_usd: Annotated[Positive, Native("protection_loss_max_e9", E9, is_amount=True)]
+    trail_percent: Annotated[Positive, Native("protection_trail_e9", PERCENT)]
+    trail_after_percent: Annotated[Positive, Native("protection_trail_after_e9", PERCENT)]
+    take_profit_percent: Annotated[Positive, Native("protection_profit_e9", PERCENT)]
+    settle_ms: Annotated[Positive, Native("protection_settle_ns", NS_PER_MS)]
+    within_ms: Annotated[Positive, Native("protection_within_ns", NS_PER_MS)]
+    rejects_max: Annotated[Positive, Native("protection_rejects_max")]
+    renew_after_days: Annotated[Positive, Native("protection_renew_ns", NS_PER_DAY)]
+    waiver: tuple[Waiver, ...] = Field(default=(), max_length=8)
 
 
 class QuoteSection(Section):
@@ -172,6 +197,7 @@ class RiskLimitsFile(Section):
     scale_percent: ScaleSection
     order: OrderSection
     stop_loss: StopLossSection
+    protection: ProtectionSection
     quote: QuoteSection
     position: PositionSection
     exposure: ExposureSection
@@ -298,7 +324,7 @@ def _to_native(parsed: RiskLimitsFile, limits: dict[str, int], keys: dict[str, s
             is_short_allowed=parsed.order.is_short_allowed,
             is_resumed_by_operator=parsed.circuit_breaker.is_resumed_by_operator,
             **limits,
-        )
+        ).with_waivers([(waiver.strategy, waiver.symbol) for waiver in parsed.protection.waiver])
     except ValueError as error:
         name, _, rest = str(error).partition(" must be ")
         raise ConfigError(file=file, key=keys.get(name, name), expected=f"{rest} (in units of {name})") from None

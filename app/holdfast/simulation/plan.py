@@ -78,6 +78,12 @@ class Plan:
     crash_skip: int = 0
     acts: tuple[Act, ...] = ()
 
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether nothing goes wrong in this run."""
+        is_fine = self.weather == Weather(latency_s_max=self.weather.latency_s_max, late_s_max=self.weather.late_s_max)
+        return is_fine and self.script is None and self.crash_point == SPENT and not self.acts
+
     @classmethod
     def of(cls, seed: int) -> Self:
         """Draw the plan of a seed."""

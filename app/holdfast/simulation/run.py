@@ -218,6 +218,7 @@ def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({
         limits=_limits(system.settings.config_dir, system.settings.environment).limits,
         closures=tuple(system.closures),
         external_order_ids=frozenset(system.external_order_ids),
+        is_undisturbed=system.plan.is_undisturbed,
     )
 
 

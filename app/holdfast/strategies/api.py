@@ -124,7 +124,7 @@ class Strategy(Generic[P_co]):
         """Handle a bar of one of the symbols."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Handle a fill of an order of this strategy; the position counts it already."""
+        """Handle a fill of an order of this strategy or of its protective stop; the position counts it already."""
 
     def on_order(self, event: OrderEvent) -> None:
         """Handle a step in the life of an order of this strategy."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from holdfast._native import (
+    PROTECTIVE_SUFFIX,
     Bar,
     Fill,
     IntentAction,
@@ -74,6 +75,8 @@ class StrategyHost:
         self._market = MarketDispatch(on_session=self._cross_session, on_failure=self._stop)
         # Events and fills of an order arrive in any order; only their join says what is still open.
         self._orders = OrderTable()
+        # Protective stops and their legs, by the venue's id.
+        self._protective: set[str] = set()
         self._is_warming = False
         self.next_output_seq: Callable[[], int] = int
         self.outputs: list[Signal | OrderIntent] = []
@@ -150,7 +153,8 @@ class StrategyHost:
             slot = self._by_name.get(record.strategy)
             if slot is not None:
                 self.now_ns = record.ts_ns
-                self._follow_order(slot, record)
+                if record.venue_order_id not in self._protective:
+                    self._follow_order(slot, record)
                 signed_e9 = record.quantity_e9 if record.side is Side.BUY else -record.quantity_e9
                 slot.positions_e9[record.symbol] += signed_e9
                 if not is_rebuilding:
@@ -159,9 +163,18 @@ class StrategyHost:
             slot = self._by_name.get(record.strategy)
             if slot is not None:
                 self.now_ns = record.ts_ns
+                if self._protects(record):
+                    return
                 self._follow_order(slot, record)
                 if not is_rebuilding:
                     self._call(slot, slot.strategy.on_order, record)
+
+    def _protects(self, event: OrderEvent) -> bool:
+        """Whether an event is of a protective stop or its leg: not a strategy's to follow, its fills are."""
+        is_protective = event.client_order_id.endswith(PROTECTIVE_SUFFIX) or event.parent_order_id in self._protective
+        if is_protective and event.venue_order_id:
+            self._protective.add(event.venue_order_id)
+        return is_protective
 
     def _follow_order(self, slot: Slot, record: OrderEvent | Fill) -> None:
         if isinstance(record, OrderEvent) and record.kind in {OrderEventKind.SUBMITTING, OrderEventKind.WITHHELD}:

@@ -13,6 +13,7 @@ mod hop;
 mod journal;
 mod latch;
 mod limit_book;
+mod limits;
 mod matching;
 mod orders;
 mod records;

@@ -1,7 +1,7 @@
 //! The limits in force: the configured ones and what operators changed of them.
 
+use crate::limits::RiskLimits;
 use crate::orders::apply_to;
-use crate::risk::RiskLimits;
 use holdfast_records::{AnyRecord, LimitChange};
 use holdfast_risk as risk;
 use pyo3::exceptions::PyTypeError;

@@ -61,6 +61,11 @@ macro_rules! order_methods {
             fn is_unknown(&self) -> bool {
                 self.0.is_unknown()
             }
+            /// Whether risk-manager placed it to protect a position.
+            #[getter]
+            fn is_protective(&self) -> bool {
+                self.0.is_protective()
+            }
             /// Whether the venue has shown it.
             #[getter]
             fn is_at_venue(&self) -> bool {
@@ -242,6 +247,7 @@ pub(crate) fn parse_symbol(symbol: &str) -> PyResult<Symbol> {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("PROTECTIVE_SUFFIX", orders::PROTECTIVE_SUFFIX)?;
     module.add_class::<Order>()?;
     module.add_class::<OrderTable>()?;
     module.add_class::<Position>()?;

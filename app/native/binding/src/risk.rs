@@ -2,6 +2,7 @@
 
 use crate::codes::PyCode;
 use crate::journal::{JournalReader, JournalWriter, to_exception};
+use crate::limits::{RiskLimits, limits_dict};
 use crate::orders::{apply_to, parse_symbol};
 use crate::records::to_python;
 use holdfast_journal::{KillLatch, Reader};
@@ -14,82 +15,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Every limit of the gate: whole numbers, each within its compiled-in bounds.
-#[pyclass(frozen, skip_from_py_object, module = "holdfast._native")]
-#[derive(Clone, Copy)]
-pub(crate) struct RiskLimits(pub(crate) risk::RiskLimits);
-
-#[pymethods]
-impl RiskLimits {
-    /// Takes every limit by name; TypeError for a missing or unknown one, ValueError beyond its bounds.
-    #[new]
-    #[pyo3(signature = (*, is_short_allowed, is_resumed_by_operator, **limits))]
-    fn new(is_short_allowed: bool, is_resumed_by_operator: bool, limits: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let mut built = risk::RiskLimits {
-            is_short_allowed,
-            is_resumed_by_operator,
-            ..risk::RiskLimits::loosest()
-        };
-        let mut count = 0;
-        for (name, value) in limits.into_iter().flatten() {
-            let name: String = name.extract()?;
-            if !built.set(&name, value.extract()?) {
-                return Err(PyTypeError::new_err(format!("there is no limit {name}")));
-            }
-            count += 1;
-        }
-        if count != risk::RiskLimits::BOUNDS.len() {
-            return Err(PyTypeError::new_err(format!(
-                "{count} of {} limits given",
-                risk::RiskLimits::BOUNDS.len()
-            )));
-        }
-        let validated = built
-            .validated()
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self(validated))
-    }
-
-    /// Name, least and greatest value of every limit.
-    #[staticmethod]
-    fn bounds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-        let dict = PyDict::new(py);
-        for (name, bounds) in risk::RiskLimits::BOUNDS {
-            dict.set_item(name, (bounds.least, bounds.greatest))?;
-        }
-        Ok(dict)
-    }
-
-    /// Every limit at the bound where it allows most.
-    #[staticmethod]
-    fn loosest(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-        let dict = PyDict::new(py);
-        for (name, bounds) in risk::RiskLimits::BOUNDS {
-            dict.set_item(name, bounds.loosest())?;
-        }
-        Ok(dict)
-    }
-
-    /// Every limit by name.
-    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        limits_dict(py, self.0.values())
-    }
-
-    /// What every decision under these limits carries.
-    #[getter]
-    fn hash(&self) -> u64 {
-        self.0.hash()
-    }
-}
-
-fn limits_dict(py: Python<'_>, values: impl IntoIterator<Item = i64>) -> PyResult<Bound<'_, PyDict>> {
-    let dict = PyDict::new(py);
-    for ((name, _), value) in risk::RiskLimits::BOUNDS.iter().zip(values) {
-        dict.set_item(name, value)?;
-    }
-    Ok(dict)
-}
 
 /// Sessions and blackout windows: pairs of begin and end, ns UTC, sorted and without overlap.
 #[pyclass(frozen, skip_from_py_object, module = "holdfast._native")]
@@ -520,6 +445,12 @@ impl RiskLoop {
             dict.set_item(name, records)?;
         }
         Ok(dict)
+    }
+
+    /// Symbols whose position lacks its protective stop, and for how long the first of them has, ns.
+    #[getter]
+    fn unprotected(&self) -> (u64, i64) {
+        self.stats.unprotected()
     }
 
     /// When the loop last reported, ns UTC.

@@ -72,7 +72,18 @@ pub struct Order {
     pub has_second_venue_order: bool,
 }
 
+/// How our client order ids begin.
+const OWN_PREFIX: &str = "hf-";
+/// How the client order id of a protective stop ends: the venue, every journal and every restart tell it by this.
+pub const PROTECTIVE_SUFFIX: &str = "-stop";
+
 impl Order {
+    /// Whether risk-manager placed it to protect a position. Its legs at the venue have ids of their own.
+    pub fn is_protective(&self) -> bool {
+        let id = self.client_order_id.as_str();
+        id.starts_with(OWN_PREFIX) && id.ends_with(PROTECTIVE_SUFFIX)
+    }
+
     pub(crate) fn new(client_order_id: Text<128>) -> Self {
         Self {
             client_order_id,

@@ -140,6 +140,11 @@ impl OrderTable {
         self.orders.get(index as usize)
     }
 
+    /// Index of the order with this client order id, stable for the life of the table.
+    pub fn index_of(&self, client_order_id: &str) -> Option<usize> {
+        Some(*self.index.get(&Text::new(client_order_id)?)? as usize)
+    }
+
     /// Every order, in the order of first mention.
     pub fn orders(&self) -> &[Order] {
         &self.orders

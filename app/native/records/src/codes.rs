@@ -100,7 +100,7 @@ macro_rules! for_each_code {
                 PRICE_INCREMENT = 65 "price_increment", AVERAGE_VOLUME = 66 "average_volume", MARGIN_REGIME = 67 "margin_regime",
                 CLOCK_UNHEALTHY = 68 "clock_unhealthy", PARENT_EXCEEDED = 69 "parent_exceeded",
                 REPEAT_IDENTICAL = 70 "repeat_identical", REPEAT_LIQUIDATION = 71 "repeat_liquidation",
-                MARKET_UNPRICED = 72 "market_unpriced",
+                MARKET_UNPRICED = 72 "market_unpriced", PROTECTION_MISSING = 73 "protection_missing",
             }
         }
     };

@@ -89,6 +89,7 @@ impl Gate {
         self.is_halted_by_operator = false;
         self.tripped = [None; BREAKERS.len()];
         self.counters.reset();
+        self.forgive_protection();
     }
 
     /// Whether [`Gate::advance`] would change anything at this time.
@@ -168,6 +169,11 @@ impl Gate {
     pub fn restore_trip(&mut self, tripped: &BreakerTripped) {
         if !tripped.strategy.is_empty() {
             return self.restore_runaway(tripped);
+        }
+        if tripped.rule == Reason::PROTECTION_MISSING {
+            // Its cause was read back from `executions`: this says that it was told.
+            self.runaways
+                .retain(|other| other.rule != tripped.rule || other.symbol != tripped.symbol);
         }
         if let Some(index) = BREAKERS.iter().position(|rule| *rule == tripped.rule) {
             let usage = (tripped.limit_e9, tripped.value_e9);

@@ -62,7 +62,8 @@ impl Families {
         }
     }
 
-    fn index_of(&self, venue_order_id: Uuid) -> Option<usize> {
+    /// The index of an order by the venue's id.
+    pub(crate) fn index_of(&self, venue_order_id: Uuid) -> Option<usize> {
         self.orders.get(&venue_order_id).map(|&index| index as usize)
     }
 }

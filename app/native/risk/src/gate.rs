@@ -263,7 +263,7 @@ impl Gate {
     }
 
     /// Counts an approval of ours: judged now, or read back from the journal at start.
-    fn reserve(&mut self, decision: &Decision, request: u64, now_ns: i64) {
+    pub(crate) fn reserve(&mut self, decision: &Decision, request: u64, now_ns: i64) {
         let Some(applied) = self.orders.apply_decision(decision) else {
             return;
         };
@@ -278,6 +278,9 @@ impl Gate {
         reserved.filled_before_e9 = filled_before_e9;
         (reserved.decided_price_e9, reserved.expected_quantity_e9) = (price_e9, expected_e9);
         self.recount_order(applied.index);
+        if self.orders.at(applied.index).is_protective() {
+            return self.note_protection(applied.index, decision, now_ns);
+        }
         self.rate.take(now_ns);
         if is_liquidation {
             self.count_liquidation(decision.strategy, index, now_ns);
@@ -298,7 +301,12 @@ impl Gate {
 
     /// Applies a decision read back from our own journal: what was approved then is still counted.
     pub fn restore(&mut self, decision: &Decision, now_ns: i64) {
-        if decision.verdict == Verdict::APPROVED {
+        if decision.verdict != Verdict::APPROVED {
+            return;
+        }
+        if decision.action == IntentAction::CANCEL {
+            self.note_way_made(decision, now_ns);
+        } else {
             self.reserve(decision, request_hash_of(decision), now_ns);
         }
     }
@@ -372,11 +380,12 @@ impl Gate {
     pub fn apply_execution(&mut self, record: AnyRecord<'_>, ts_ns: i64) {
         match record {
             AnyRecord::OrderEvent(event) => self.apply_event(event, ts_ns),
-            AnyRecord::Fill(fill) => self.apply_fill(fill),
+            AnyRecord::Fill(fill) => self.apply_fill(fill, ts_ns),
             AnyRecord::AccountSnapshot(snapshot) => self.counters.apply_account(snapshot, &self.limits),
             AnyRecord::PositionSnapshot(snapshot) => {
                 self.positions.apply(record);
                 self.refresh_position(snapshot.symbol);
+                self.note_told_position(snapshot);
             }
             AnyRecord::Reconciled(reconciled) => {
                 self.positions.apply(record);
@@ -392,6 +401,7 @@ impl Gate {
         let applied = self.orders.apply_event(event);
         self.ensure_reserved(applied.index);
         let order = self.orders.at(applied.index);
+        let was_open = self.reserved[applied.index].is_open;
         let is_rejection = order.status() == OrderStatus::REJECTED;
         // An order that the venue proved not to have was never judged by it.
         let is_absent = event.rule == Reason::ORDER_UNKNOWN && event.status == OrderStatus::REJECTED;
@@ -401,9 +411,10 @@ impl Gate {
         }
         self.recount_order(applied.index);
         self.watch_overfill(applied.index);
+        self.watch_protection(applied.index, was_open, ts_ns);
     }
 
-    fn apply_fill(&mut self, fill: &Fill) {
+    fn apply_fill(&mut self, fill: &Fill, ts_ns: i64) {
         let applied = self.orders.apply_fill(fill);
         self.ensure_reserved(applied.index);
         if let Some(effect) = self.positions.apply_fill(fill) {
@@ -413,6 +424,7 @@ impl Gate {
             let is_first = !core::mem::replace(&mut self.reserved[applied.index].has_fill, true);
             self.counters.trades_today += i64::from(is_first && !self.orders.at(applied.index).is_external);
             self.refresh_position(fill.symbol);
+            self.note_share(fill, ts_ns);
         }
         self.recount_order(applied.index);
         self.watch_overfill(applied.index);

@@ -2,6 +2,7 @@
 
 use crate::calendar::SessionDay;
 use crate::gate::{Clock, Gate};
+use holdfast_orders::PROTECTIVE_SUFFIX;
 use holdfast_records::{
     AnyRecord, BreakerTripped, Cause, Decision, Header, IntentAction, JournalName, OrderIntent, Reason, Record, Text,
     TradingState, TradingStateCode,
@@ -46,6 +47,8 @@ pub(crate) struct Judge {
 
 /// Breakers tripped in one step, at most all of them.
 const TRIPS_MAX: usize = crate::counters::BREAKERS.len();
+/// Protective stops placed or taken back in one step; the next step goes on.
+const MEASURES_MAX: usize = 8;
 
 impl Judge {
     pub(crate) fn new(gate: Gate, is_venue_time: bool) -> Self {
@@ -81,7 +84,10 @@ impl Judge {
 
     /// Whether a step at this time would write anything without an intent.
     pub(crate) fn is_due(&self, external: External, now_ns: i64) -> bool {
-        external != self.external || self.gate.is_due(self.clock(now_ns)) || self.written != Some(self.told())
+        external != self.external
+            || self.gate.is_due(self.clock(now_ns))
+            || self.gate.next_measure(self.clock(now_ns)).is_some()
+            || self.written != Some(self.told())
     }
 
     /// What a TradingState record tells.
@@ -118,7 +124,15 @@ impl Judge {
         sink: &mut S,
     ) -> Result<Option<Decision>, S::Error> {
         self.step_state(external, now_ns, false, note, sink)?;
-        let Some(pending) = pending else { return Ok(None) };
+        let decision = match pending {
+            Some(pending) => Some(self.decide(pending, now_ns, sink)?),
+            None => None,
+        };
+        self.protect(now_ns, sink)?;
+        Ok(decision)
+    }
+
+    fn decide<S: Sink>(&mut self, pending: &Pending, now_ns: i64, sink: &mut S) -> Result<Decision, S::Error> {
         let decision = self.judge(pending, now_ns, sink.next_seq());
         let header = &pending.header;
         let cause = Cause {
@@ -128,7 +142,21 @@ impl Judge {
         };
         sink.put(&decision, cause)?;
         self.tell_runaways(sink)?;
-        Ok(Some(decision))
+        Ok(decision)
+    }
+
+    /// Places the protective stops that are missing and takes back those in the way: decisions without an intent.
+    fn protect<S: Sink>(&mut self, now_ns: i64, sink: &mut S) -> Result<(), S::Error> {
+        let clock = self.clock(now_ns);
+        for _ in 0..MEASURES_MAX {
+            let Some(measure) = self.gate.next_measure(clock) else {
+                break;
+            };
+            let client_order_id = protective_order_id(self.epoch, sink.next_seq());
+            let decision = self.gate.take_measure(&measure, client_order_id, now_ns);
+            sink.put(&decision, Cause::default())?;
+        }
+        Ok(())
     }
 
     fn step_state<S: Sink>(
@@ -287,6 +315,11 @@ fn client_order_id(epoch: u64, seq: u64) -> Text<48> {
         .ok()
         .and_then(Text::new)
         .unwrap_or_default()
+}
+
+/// The same for a protective stop, which everybody can tell by its end.
+fn protective_order_id(epoch: u64, seq: u64) -> Text<48> {
+    Text::new(&format!("{}{PROTECTIVE_SUFFIX}", client_order_id(epoch, seq).as_str())).unwrap_or_default()
 }
 
 fn put_hex(bytes: &mut [u8; 48], start: usize, value: u64) -> usize {

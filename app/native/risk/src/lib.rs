@@ -15,6 +15,13 @@ mod margin;
 mod mid_window;
 mod pricing;
 mod proposal;
+mod protection;
+#[cfg(test)]
+mod protection_desk;
+#[cfg(test)]
+mod protection_property;
+#[cfg(test)]
+mod protection_tests;
 mod rejects;
 mod replay;
 mod reservations;
@@ -22,13 +29,14 @@ mod risk_loop;
 mod rules;
 mod runaways;
 mod stats;
+mod stop_terms;
 mod symbol;
 
 pub use calendar::{Calendar, Interval, SessionDay};
 pub use counters::{BREAKERS, Usage};
 pub use gate::{Clock, Gate};
 pub use limit_book::{Change, LOOSENED_NS_MAX, LimitBook, Refused};
-pub use limits::{Bounds, LimitOutOfBounds, RiskLimits};
+pub use limits::{Bounds, LimitOutOfBounds, RiskLimits, Waiver, Waivers};
 pub use margin::MarginRegime;
 pub use replay::{Difference, Outcome, replay};
 pub use risk_loop::{HostClock, Inputs, Options, Outputs, RiskLoop};

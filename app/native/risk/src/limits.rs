@@ -2,7 +2,7 @@
 
 use core::hash::Hasher;
 use holdfast_orders::Digest;
-use holdfast_records::E9;
+use holdfast_records::{E9, Symbol, Text};
 
 const SECOND_NS: i64 = E9;
 const PERCENT_E9: i64 = E9 / 100;
@@ -131,6 +131,26 @@ macro_rules! for_each_limit {
             stop_loss_min_e9 = at_least(PERCENT_E9 / 100, 50 * PERCENT_E9);
             /// Greatest stop distance of an entry that brings a stop.
             stop_loss_max_e9 = at_most(50 * PERCENT_E9);
+            /// Distance of a protective stop from the average price, as a fraction of it.
+            protection_stop_e9 = at_most(50 * PERCENT_E9);
+            /// Greatest distance of a protective stop from the average price, USD a share.
+            protection_distance_max_e9 = at_most(1_000_000 * E9);
+            /// Greatest loss of a position if its protective stop is reached, USD.
+            protection_loss_max_e9 = at_most(1_000_000 * E9);
+            /// Distance at which a trailing protective stop follows the market, as a fraction.
+            protection_trail_e9 = at_most(10 * PERCENT_E9);
+            /// Gain from which on a protective stop trails, as a fraction of the average price.
+            protection_trail_after_e9 = at_most(50 * PERCENT_E9);
+            /// Distance of the profit order that the venue pairs with a protective stop, as a fraction.
+            protection_profit_e9 = at_most(50 * PERCENT_E9);
+            /// How long fills of one symbol are gathered before its stop is placed.
+            protection_settle_ns = at_most(5 * SECOND_NS);
+            /// How long a position may be without its stop.
+            protection_within_ns = at_most(60 * SECOND_NS);
+            /// Protective stops in a row that the venue refuses before entries of the symbol stop.
+            protection_rejects_max = at_most(100);
+            /// Age at which a protective stop is placed anew: the venue ends orders after 90 days.
+            protection_renew_ns = at_most(89 * 86_400 * SECOND_NS);
             /// Loss in a session that trips the breaker, USD.
             daily_loss_max_e9 = at_most(10_000_000 * E9);
             /// Loss in a session that trips the breaker, as a fraction of the equity it began with.
@@ -159,6 +179,53 @@ macro_rules! for_each_limit {
     };
 }
 
+/// A strategy, a symbol, or a strategy's positions of a symbol that have no protective stop; an empty part means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiver {
+    /// The strategy.
+    pub strategy: Text<32>,
+    /// The symbol.
+    pub symbol: Symbol,
+}
+
+/// The waivers of protective stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waivers {
+    waivers: [Waiver; Self::COUNT_MAX],
+    count: usize,
+}
+
+impl Waivers {
+    /// Most waivers.
+    pub const COUNT_MAX: usize = 8;
+
+    /// Takes waivers; nothing when there are too many, or one that names neither strategy nor symbol.
+    pub fn new(waivers: &[Waiver]) -> Option<Self> {
+        let mut taken = Self::default();
+        for waiver in waivers {
+            if waiver.strategy.is_empty() && waiver.symbol.is_empty() {
+                return None;
+            }
+            *taken.waivers.get_mut(taken.count)? = *waiver;
+            taken.count += 1;
+        }
+        Some(taken)
+    }
+
+    /// Every waiver.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiver> {
+        self.waivers[..self.count].iter()
+    }
+
+    /// Whether a strategy's position of a symbol has no stop on purpose.
+    pub fn covers(&self, strategy: Text<32>, symbol: Symbol) -> bool {
+        self.iter().any(|waiver| {
+            (waiver.strategy.is_empty() || waiver.strategy == strategy)
+                && (waiver.symbol.is_empty() || waiver.symbol == symbol)
+        })
+    }
+}
+
 macro_rules! define_limits {
     ($($(#[$doc:meta])* $name:ident = $bounds:expr;)*) => {
         /// Every limit of the risk gate; the reason codes name the rules that hold them.
@@ -169,6 +236,8 @@ macro_rules! define_limits {
             pub is_short_allowed: bool,
             /// Whether only an operator clears a tripped breaker; otherwise its cool-down does.
             pub is_resumed_by_operator: bool,
+            /// Positions that have no protective stop on purpose.
+            pub waivers: Waivers,
         }
 
         impl RiskLimits {
@@ -177,7 +246,7 @@ macro_rules! define_limits {
 
             /// The loosest limits that can be built.
             pub fn loosest() -> Self {
-                Self { $($name: $bounds.loosest(),)* is_short_allowed: true, is_resumed_by_operator: false }
+                Self { $($name: $bounds.loosest(),)* is_short_allowed: true, is_resumed_by_operator: false, waivers: Waivers::default() }
             }
 
             /// A limit by name.
@@ -255,6 +324,18 @@ impl RiskLimits {
                 i64::MAX,
             ),
             (
+                "protection_stop_e9",
+                self.protection_stop_e9,
+                self.stop_loss_min_e9,
+                self.stop_loss_max_e9,
+            ),
+            (
+                "protection_settle_ns",
+                self.protection_settle_ns,
+                1,
+                self.protection_within_ns,
+            ),
+            (
                 "daily_loss_kill_max_e9",
                 self.daily_loss_kill_max_e9,
                 self.daily_loss_share_max_e9,
@@ -294,6 +375,10 @@ impl RiskLimits {
         }
         digest.write_u8(u8::from(self.is_short_allowed));
         digest.write_u8(u8::from(self.is_resumed_by_operator));
+        for waiver in self.waivers.iter() {
+            digest.write(bytemuck::bytes_of(&waiver.strategy));
+            digest.write(bytemuck::bytes_of(&waiver.symbol));
+        }
         digest.finish() >> 1
     }
 }

@@ -55,6 +55,8 @@ impl Step {
                 self.told = Some(Told::parse(state.detail.as_str()));
                 Told::note_of(state.detail.as_str()).clone_into(&mut self.note);
             }
+            // A protective stop is decided without an intent.
+            AnyRecord::Decision(decision) if decision.intent_seq == 0 => {}
             AnyRecord::Decision(decision) => self.intent_seq = Some(decision.intent_seq),
             _ => {}
         }

@@ -35,12 +35,12 @@ pub(crate) struct Worst {
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate fact of the order")]
 pub(crate) struct Reserved {
     is_buy: bool,
-    is_open: bool,
+    pub(crate) is_open: bool,
     is_unfilled_entry: bool,
     pub(crate) has_fill: bool,
     /// The venue took or rejected it; counted once.
     pub(crate) is_answered: bool,
-    quantity_e9: i64,
+    pub(crate) quantity_e9: i64,
     pub(crate) notional_e9: i64,
     price_e9: i64,
     /// Price at which its approval counted it; 0 for orders that we did not approve.
@@ -49,6 +49,16 @@ pub(crate) struct Reserved {
     pub(crate) filled_before_e9: i64,
     /// Quantity that an order for an amount of USD may reach.
     pub(crate) expected_quantity_e9: i64,
+    /// A leg that the venue holds.
+    is_held: bool,
+    /// What a protective stop may still fill: it makes way for an order that closes.
+    protective_e9: i64,
+    /// When its approval was decided.
+    pub(crate) decided_ns: i64,
+    /// When a protective stop was told to make way; 0 for never.
+    pub(crate) cancel_ns: i64,
+    /// The stop price that a protective stop was approved with; 0 for one that trails.
+    pub(crate) stop_price_e9: i64,
 }
 
 impl Reserved {
@@ -56,6 +66,7 @@ impl Reserved {
     fn of(order: &Order, before: Self) -> Self {
         let is_waiting_leg = order.status() == OrderStatus::HELD && !order.parent_order_id.is_nil();
         let is_open = order.is_open() && !is_waiting_leg;
+        let is_held = order.is_open() && is_waiting_leg;
         let price_e9 = if before.decided_price_e9 > 0 {
             before.decided_price_e9
         } else {
@@ -72,6 +83,8 @@ impl Reserved {
         Self {
             is_buy: order.side == Side::BUY,
             is_open,
+            is_held,
+            protective_e9: if order.is_protective() { still_open_e9 } else { 0 },
             is_unfilled_entry: is_open && order.is_approved && !order.is_reduction && !before.has_fill,
             quantity_e9,
             notional_e9: notional_e9(price_e9, quantity_e9),
@@ -112,8 +125,14 @@ impl Gate {
             (true, false) => open.indices.retain(|&other| other != index as u32),
             _ => {}
         }
+        match (before.is_held, after.is_held) {
+            (false, true) => open.held.push(index as u32),
+            (true, false) => open.held.retain(|&other| other != index as u32),
+            _ => {}
+        }
         open.add(-1, before.is_buy, before.quantity_e9, before.price_e9);
         open.add(1, after.is_buy, after.quantity_e9, after.price_e9);
+        open.add_protective(after.is_buy, after.protective_e9 - before.protective_e9);
         let totals = &mut self.totals;
         totals.open_orders += i64::from(after.is_open) - i64::from(before.is_open);
         totals.unfilled_entries += i64::from(after.is_unfilled_entry) - i64::from(before.is_unfilled_entry);

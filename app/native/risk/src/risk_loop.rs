@@ -4,7 +4,7 @@ use crate::gate::Gate;
 use crate::judge::{External, Judge, Pending, Sink};
 use crate::stats::Stats;
 use holdfast_journal::{Error, KillLatch, Reader, Result, Writer, wait};
-use holdfast_records::{AnyRecord, Cause, Consumed, Header, Reason, Record};
+use holdfast_records::{AnyRecord, Cause, Consumed, Header, Reason, Record, Symbol};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,6 +69,8 @@ pub struct RiskLoop {
     spin: Duration,
     is_market_flowing: bool,
     stats: Arc<Stats>,
+    /// Since when positions are without their stop.
+    unprotected: Vec<(Symbol, i64)>,
 }
 
 /// Writes to the journal with one time stamp.
@@ -121,6 +123,7 @@ impl RiskLoop {
             spin,
             is_market_flowing: false,
             stats,
+            unprotected: Vec::new(),
         };
         this.begin(clock.now_ns())?;
         Ok(this)
@@ -297,7 +300,21 @@ impl RiskLoop {
         }
     }
 
-    fn report(&self, now_ns: i64) {
+    fn report(&mut self, now_ns: i64) {
+        let known = core::mem::take(&mut self.unprotected);
+        let since_ns = |symbol| {
+            known
+                .iter()
+                .find(|(other, _)| *other == symbol)
+                .map_or(now_ns, |known| known.1)
+        };
+        let unprotected = self.judge.gate.unprotected();
+        self.unprotected = unprotected.map(|symbol| (symbol, since_ns(symbol))).collect();
+        let oldest_ns = self.unprotected.iter().map(|(_, since_ns)| *since_ns).min();
+        self.stats.set_unprotected(
+            self.unprotected.len(),
+            oldest_ns.map_or(0, |oldest_ns| now_ns - oldest_ns),
+        );
         let gate = &self.judge.gate;
         let (state, rule) = gate.trading_state();
         self.stats.set_state(state, rule);

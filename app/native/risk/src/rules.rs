@@ -71,6 +71,7 @@ entries {
     STATE_REDUCING => |q| { (q.gate.state() == TradingStateCode::REDUCING).then_some(Usage::default()) },
     STRATEGY_DISABLED => |q| { q.gate.switched_off(q.intent.strategy).map(|off| off.usage) },
     SYMBOL_UNKNOWN => |q| { (!q.state.is_configured).then_some(Usage::default()) },
+    PROTECTION_MISSING => |q| q.state.guard.blocked(q.gate.limits.protection_rejects_max),
     SYMBOL_HALTED => |q| q.state.is_halted.then_some(Usage::default()),
     SESSION_CLOSED => session_closed,
     BLACKOUT => blackout,
@@ -218,7 +219,9 @@ fn replaces_unknown(q: &Question<'_>) -> Option<Usage> {
     if q.intent.action != IntentAction::REPLACE {
         return None;
     }
-    let fits = |order: &Order| order.is_open() && order.symbol == q.intent.symbol && order.side == q.intent.side;
+    let fits = |order: &Order| {
+        !order.is_protective() && order.is_open() && order.symbol == q.intent.symbol && order.side == q.intent.side
+    };
     (!q.gate.target_of(q.intent).is_some_and(fits)).then_some(Usage::default())
 }
 
@@ -532,7 +535,8 @@ fn self_trade(q: &Question<'_>) -> Option<Usage> {
     q.state.open.indices.iter().find_map(|&index| {
         let other = q.gate.orders.at(index as usize);
         let is_same_side = (other.side == Side::BUY) == q.proposal.is_buy;
-        if is_same_side || !other.parent_order_id.is_nil() {
+        // The venue exempts families and trailing stops, which is what protective stops are made of.
+        if is_same_side || !other.parent_order_id.is_nil() || other.is_protective() {
             return None;
         }
         let other_e9 = other.limit_price_e9;

@@ -26,6 +26,8 @@ pub struct Stats {
     limits: [AtomicI64; LIMITS],
     lag: [AtomicU64; 4],
     turned_ns: AtomicI64,
+    unprotected: AtomicU64,
+    unprotected_ns: AtomicI64,
 }
 
 impl Default for Stats {
@@ -41,6 +43,8 @@ impl Default for Stats {
             limits: [const { AtomicI64::new(0) }; LIMITS],
             lag: [const { AtomicU64::new(0) }; 4],
             turned_ns: AtomicI64::default(),
+            unprotected: AtomicU64::default(),
+            unprotected_ns: AtomicI64::default(),
         }
     }
 }
@@ -103,6 +107,19 @@ impl Stats {
             slot.store(records, Ordering::Relaxed);
         }
         self.turned_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_unprotected(&self, count: usize, oldest_ns: i64) {
+        self.unprotected.store(count as u64, Ordering::Relaxed);
+        self.unprotected_ns.store(oldest_ns, Ordering::Relaxed);
+    }
+
+    /// Symbols whose position lacks its protective stop, and for how long the first of them has, ns.
+    pub fn unprotected(&self) -> (u64, i64) {
+        (
+            self.unprotected.load(Ordering::Relaxed),
+            self.unprotected_ns.load(Ordering::Relaxed),
+        )
     }
 
     /// Intents approved.

@@ -3,6 +3,7 @@
 use crate::limits::RiskLimits;
 use crate::mid_window::MidWindow;
 use crate::pricing::worst_price_e9;
+use crate::protection::Guard;
 use crate::runaways::Run;
 use core::hash::{Hash, Hasher};
 use holdfast_orders::{Digest, Position};
@@ -43,6 +44,8 @@ pub(crate) struct SymbolState {
     pub(crate) identical: Run,
     /// Orders in a row to close the position.
     pub(crate) liquidations: Run,
+    /// What its protective stops need.
+    pub(crate) guard: Guard,
 }
 
 /// Sums over the open orders of a symbol.
@@ -56,6 +59,11 @@ pub(crate) struct OpenOrders {
     /// Quantities of orders whose price is not known: they count at the mark plus the collar.
     pub(crate) unpriced_buy_e9: i64,
     pub(crate) unpriced_sell_e9: i64,
+    /// Legs that the venue holds until another order fills or its stop is reached.
+    pub(crate) held: Vec<u32>,
+    /// Quantity of the protective stops: it is free for an order that closes, since a stop makes way for it.
+    pub(crate) protective_buy_e9: i64,
+    pub(crate) protective_sell_e9: i64,
 }
 
 impl OpenOrders {
@@ -71,6 +79,16 @@ impl OpenOrders {
             self.sell_quantity_e9 += sign * quantity_e9;
             self.sell_notional_e9 += amount_e9;
             self.unpriced_sell_e9 += unpriced_e9;
+        }
+    }
+}
+
+impl OpenOrders {
+    pub(crate) fn add_protective(&mut self, is_buy: bool, change_e9: i64) {
+        if is_buy {
+            self.protective_buy_e9 += change_e9;
+        } else {
+            self.protective_sell_e9 += change_e9;
         }
     }
 }
@@ -165,12 +183,13 @@ impl SymbolState {
         self.position.quantity_e9 != 0 || !self.open.indices.is_empty()
     }
 
-    /// Quantity that an order may close without ever flipping the position, whatever is open.
+    /// Quantity that an order may close without ever flipping the position, whatever is open but protective stops.
     pub(crate) fn closable_e9(&self) -> i64 {
+        let open = &self.open;
         match self.position.quantity_e9 {
             0 => 0,
-            long_e9 if long_e9 > 0 => (long_e9 - self.open.sell_quantity_e9).max(0),
-            short_e9 => (-short_e9 - self.open.buy_quantity_e9).max(0),
+            long_e9 if long_e9 > 0 => (long_e9 - open.sell_quantity_e9 + open.protective_sell_e9).max(0),
+            short_e9 => (-short_e9 - open.buy_quantity_e9 + open.protective_buy_e9).max(0),
         }
     }
 
@@ -215,6 +234,7 @@ impl SymbolState {
         self.requests.hash(&mut digest);
         self.entries_ns.hash(&mut digest);
         (self.identical, self.liquidations).hash(&mut digest);
+        self.guard.hash(&mut digest);
         let open = &self.open;
         for sum in [
             open.buy_quantity_e9,
