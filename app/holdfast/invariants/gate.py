@@ -7,6 +7,7 @@ from holdfast._native import (
     PROTECTIVE_SUFFIX,
     BreakerTripped,
     Decision,
+    Reason,
     Reconciled,
     ReconcileScope,
     Reset,
@@ -147,6 +148,9 @@ def active_after_healing(evidence: Evidence) -> Iterator[str]:
         return
     states = [record for record in evidence.decided if isinstance(record, TradingState)]
     tripped = {record.rule for record in evidence.decided if isinstance(record, BreakerTripped)}
+    if Reason.DAILY_LOSS_KILL in tripped:
+        # The risk-manager sets the latch itself then.
+        tripped.add(Reason.KILL_LATCH)
     if not states or (states[-1].state is not TradingStateCode.ACTIVE and states[-1].rule not in tripped):
         found = f"{states[-1].state.label} by {states[-1].rule.label}" if states else "no state"
         yield f"at the end {found}"
