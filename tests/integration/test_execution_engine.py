@@ -78,6 +78,21 @@ async def test_a_cancel_reaches_the_venue_and_ends_the_order(desk: Desk, scripte
 
 
 @pytest.mark.usefixtures("engine")
+async def test_a_cancel_of_an_order_that_still_waits_for_a_connection_keeps_it_from_leaving(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    lines = settings.services.execution_engine.connections
+    scripted_venue.faults.extend(["hang"] * lines)
+    for _ in range(lines):
+        desk.decide()
+    waiting = desk.decide()
+    desk.cancel(waiting)
+    await desk.until(lambda: desk.status(waiting) == "withheld")
+    assert desk.events(waiting)[-1].rule is Reason.INTENT_EXPIRED
+    assert not scripted_venue.by_client_id(waiting)
+
+
+@pytest.mark.usefixtures("engine")
 async def test_a_cancel_that_the_venue_swallowed_is_sent_again_after_asking(
     desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,9 +59,10 @@ class Sender:
     budget: RateBudget
     tasks: asyncio.TaskGroup
     is_halted: bool = False
-    waiting: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, Decision] = field(default_factory=dict)
     bracket_answers_awaited: int = 0
-    _unwritten: list[tuple[Decision, Closed]] = field(default_factory=list)
+    _withdrawn: set[str] = field(default_factory=set)
+    _unwritten: dict[str, tuple[Decision, Closed]] = field(default_factory=dict)
     _canceling: dict[str, asyncio.Event] = field(default_factory=dict)
     _proving: set[str] = field(default_factory=set)
     _verifying: set[str] = field(default_factory=set)
@@ -117,8 +118,13 @@ class Sender:
         return len(unproven)
 
     def cancel(self, client_order_id: str) -> None:
-        """Cancel an order until it ended; nothing when that is already being done."""
-        if client_order_id in self._canceling:
+        """Cancel an order until it ended, once; one that still waits to be sent never leaves."""
+        if any(client_order_id in under_way for under_way in (self._canceling, self._withdrawn, self._unwritten)):
+            return
+        waiting = self.waiting.get(client_order_id)
+        if waiting is not None:
+            self._withdrawn.add(client_order_id)
+            self._withhold(waiting, Closed(Reason.INTENT_EXPIRED, "canceled before it was sent"))
             return
         order = self.ledger.orders.get(client_order_id)
         if order is None or not order.is_open:
@@ -146,7 +152,7 @@ class Sender:
             return
         closed = self._closed(decision)
         if closed is not None and self._awaits_stops(decision, closed):
-            self.waiting[decision.client_order_id] = decision.seq
+            self.waiting[decision.client_order_id] = decision
             self._spawn(self._submit_after_stops(decision))
             return
         if closed is not None:
@@ -156,13 +162,18 @@ class Sender:
         if line is not None:
             self._send(decision, line)
             return
-        self.waiting[decision.client_order_id] = decision.seq
+        self.waiting[decision.client_order_id] = decision
         self._spawn(self._submit_later(decision))
 
     async def _submit_later(self, decision: Decision) -> None:
         """Wait for a line as long as the approval is fresh, then ask the gate again."""
         left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
         line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
+        if decision.client_order_id in self._withdrawn:
+            self._withdrawn.discard(decision.client_order_id)
+            if line is not None:
+                self.gateway.entries.give_back(line)
+            return
         self.waiting.pop(decision.client_order_id, None)
         if line is None:
             self._withhold(decision, Closed(Reason.APPROVAL_STALE, "no idle connection"))
@@ -186,7 +197,7 @@ class Sender:
         """Hold an exit until the protective stops in its way are proven to have ended."""
         deadline_s = clock.monotonic_s() + STOPS_END_WITHIN_S
         asked_s = clock.monotonic_s()
-        while (closed := self._closed(decision)) is not None:
+        while (closed := self._closed(decision)) is not None and decision.client_order_id not in self._withdrawn:
             if clock.monotonic_s() >= deadline_s or not self._awaits_stops(decision, closed):
                 self._withhold(decision, closed)
                 return
@@ -228,8 +239,8 @@ class Sender:
 
     def write_withheld(self) -> None:
         """Write what a full disk kept from being written: until then the decision counts as not acted on."""
-        unwritten, self._unwritten = self._unwritten, []
-        for decision, closed in unwritten:
+        unwritten, self._unwritten = self._unwritten, {}
+        for decision, closed in unwritten.values():
             self._withhold(decision, closed)
 
     def _withhold(self, decision: Decision, closed: Closed) -> None:
@@ -237,8 +248,8 @@ class Sender:
             decision, OrderEventKind.WITHHELD, OrderStatus.WITHHELD, rule=closed.rule, detail=closed.detail
         )
         if not is_written:
-            self.waiting[decision.client_order_id] = decision.seq
-            self._unwritten.append((decision, closed))
+            self.waiting[decision.client_order_id] = decision
+            self._unwritten[decision.client_order_id] = (decision, closed)
             return
         self.waiting.pop(decision.client_order_id, None)
         metrics.ORDERS.labels(outcome="withheld").inc()

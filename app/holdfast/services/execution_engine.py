@@ -289,7 +289,7 @@ class Engine:
         """Remember how far `orders` was acted on: a restart continues there."""
         if self.orders is None or not self.gate.reconciled_session:
             return
-        consumed = min([self.orders.next_seq, *self.sender.waiting.values()]) - 1
+        consumed = min([self.orders.next_seq, *(waiting.seq for waiting in self.sender.waiting.values())]) - 1
         if consumed > max(self._consumed, self.ledger.consumed_orders_seq):
             self._consumed = consumed
             self.ledger.write(Consumed(orders_seq=consumed))
