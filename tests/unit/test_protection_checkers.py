@@ -87,12 +87,23 @@ def test_a_strangers_position_needs_no_stop_of_ours() -> None:
 
 
 def test_the_held_leg_of_a_canceled_pair_covers_only_while_it_is_open() -> None:
-    legs = {"legs": [{"id": "leg"}], "order_class": "oco"}
+    leg = {"id": "leg", "client_order_id": "leg", "status": "held", "side": "sell", "qty": "10"}
+    legs = {"legs": [leg], "order_class": "oco"}
     tape = Tape().fill(0, 10, 10).order(1, "hf-1-2-stop", "new", 10, **legs).order(1, "leg", "held", 10)
     tape.order(2, "hf-1-2-stop", "canceled", 10, **legs).order(20, "leg", "new", 10)
     assert not list(every_position_protected(tape.evidence()))
     tape.order(21, "leg", "canceled", 10).order(30, "other", "canceled", 1)
     assert list(every_position_protected(tape.evidence(is_healed=True)))
+
+
+@pytest.mark.parametrize(("filled", "is_found"), [(4, False), (3, True)])
+def test_the_legs_of_an_entry_cover_what_it_has_filled(*, filled: int, is_found: bool) -> None:
+    shared = {"symbol": "IBM", "side": "sell", "status": "held", "qty": "10", "filled_qty": "0"}
+    legs = [{"id": name, "client_order_id": name, **shared} for name in ("profit", "stop")]
+    entry: dict[str, object] = {"side": "buy", "legs": legs}
+    tape = Tape().order(0, "hf-1-1", "new", 10, **entry).fill(1, 4, 4)
+    tape.order(1, "hf-1-1", "partially_filled", 10, **entry, filled_qty=str(filled))
+    assert bool(list(every_position_protected(tape.evidence(is_healed=True)))) == is_found
 
 
 def test_stops_beyond_the_position_are_seen() -> None:

@@ -292,18 +292,22 @@ class Ledger:
         return total_e9
 
     def families_e9(self, orders: Sequence[Order]) -> int:
-        """Return what open orders of one side may fill together."""
+        """Return what open orders of one side may fill together.
+
+        What one order of a family fills, the venue takes off the others without telling of them.
+        """
         total_e9 = 0
-        legs_e9: dict[str, int] = {}
+        families: dict[str, tuple[int, int]] = {}
         for order in orders:
             if self._waits_for_entry(order):
                 continue
             family = order.parent_order_id or (order.venue_order_id if order.order_class is OrderClass.OCO else "")
             if family:
-                legs_e9[family] = max(legs_e9.get(family, 0), order.open_quantity_e9)
+                quantity_e9, filled_e9 = families.get(family, (0, 0))
+                families[family] = (max(quantity_e9, order.quantity_e9), filled_e9 + order.filled_quantity_e9)
             else:
                 total_e9 += order.open_quantity_e9
-        return total_e9 + sum(legs_e9.values())
+        return total_e9 + sum(max(quantity_e9 - filled_e9, 0) for quantity_e9, filled_e9 in families.values())
 
     def _waits_for_entry(self, order: Order) -> bool:
         if order.status is not OrderStatus.HELD or not order.parent_order_id:

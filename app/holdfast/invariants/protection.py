@@ -97,9 +97,12 @@ class Board:
         """Take a line; return the symbol that it changes, or nothing."""
         if line["kind"] == "order":
             order = line["data"]["order"]
+            orders = self.symbols[order["symbol"]].orders
+            # The legs of an entry get lines of their own only once it has filled whole.
             for leg in order.get("legs") or ():
                 self.parents[leg["id"]] = order["id"]
-            self.symbols[order["symbol"]].orders[order["id"]] = VenueOrder.of(order)
+                orders[leg["id"]] = VenueOrder.of(leg)
+            orders[order["id"]] = VenueOrder.of(order)
             return str(order["symbol"])
         if line["kind"] == "fill":
             symbol = self.symbols[line["symbol"]]
