@@ -59,7 +59,7 @@ def test_every_operation_keeps_the_schema(unhurried: None, gateway: Gateway) -> 
             case.headers["Authorization"] = f"Bearer {token}"
 
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
-    assert len(operations) == 15
+    assert len(operations) == 19
     for operation in operations:
         check_operation(operation, session)
 

@@ -111,7 +111,8 @@ class RunningDemo:
         errors = (self.state_dir.parent / "demo.err").read_text()[-3000:]
         assert output, errors
         summary: dict[str, Any] = json.loads(output)
-        assert summary["ok"], (summary, errors)
+        broken = [name for name, holds in summary["invariants"].items() if not holds]
+        assert summary["ok"], (broken, {key: summary[key] for key in ("orders", "denied") if key in summary}, errors)
         assert self.process.returncode == 0
         return summary
 

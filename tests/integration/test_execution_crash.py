@@ -16,6 +16,8 @@ from holdfast.settings import Settings, load_settings
 from scripted_venue import ScriptedVenue
 
 ENVIRONMENT = {"ALPACA_API_KEY": "key", "ALPACA_API_SECRET": "the secret", "PATH": os.environ["PATH"]}
+# Crypto has no session: the scripted venue is open whatever day it is, the calendar is not.
+CRYPTO = "BTC/USD"
 
 
 def configured(tmp_path: Path, venue: ScriptedVenue) -> Settings:
@@ -73,7 +75,7 @@ async def test_a_kill_between_submitting_and_the_answer_makes_no_second_order(
         async with process(tmp_path) as service:
             scripted_venue.is_mute = True
             scripted_venue.faults.append(fault)
-            order_id = desk.decide()
+            order_id = desk.decide(symbol=CRYPTO)
             await desk.until(scripted_venue.posts)
             os.kill(service.pid, signal.SIGKILL)
             await service.wait()
@@ -84,7 +86,7 @@ async def test_a_kill_between_submitting_and_the_answer_makes_no_second_order(
                 await desk.until(lambda: desk.status(order_id) == "new")
                 await scripted_venue.fill(scripted_venue.by_client_id(order_id)[0], 10, "99")
                 await desk.until(lambda: [fill.quantity_e9 for fill in desk.fills()] == [10 * E9])
-            fresh = desk.decide()
+            fresh = desk.decide(symbol=CRYPTO)
             await desk.until(lambda: "accepted" in desk.kinds(fresh))
             if fault == "vanish":
                 # Absence takes longer to prove than a test lasts: until then it counts as open, and is not sent again.

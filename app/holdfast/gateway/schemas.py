@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 E9 = 1_000_000_000
 
@@ -18,6 +18,14 @@ Reason = Annotated[
 ]
 DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]{1,9})?$", examples=["190.25"])]
 Stamp = Annotated[str, Field(examples=["2026-03-02T14:30:00.123456789Z"])]
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is the integer 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 
 
 def decimal_text(value_e9: int) -> str:
@@ -321,7 +329,7 @@ class LimitRequest(OperatorRequest):
 
     key: str = Field(pattern=r"^[a-z_]{1,40}\.[a-z0-9_]{1,60}$", examples=["order.quantity_max"])
     value: str = Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?$", examples=["1500"])
-    duration_s: int = Field(default=0, strict=True, ge=0, le=86_400)
+    duration_s: WholeNumber = Field(default=0, ge=0, le=86_400)
 
 
 class LimitAnswer(Body):
