@@ -39,11 +39,16 @@ def every_intent_decided_once(evidence: Evidence) -> Iterator[str]:
 
 
 def every_approval_acted_on(evidence: Evidence) -> Iterator[str]:
-    """Each approved order was sent or withheld, and the journal says so."""
+    """Each approved order was sent or withheld, and the journal says so; what came after its end is for a restart.
+
+    A clean stop cancels open entries: a protective stop for what one of them filled finds nobody to send it.
+    """
     account = evidence.account
+    last_ns = max((record.ts_ns for record in evidence.executed), default=0)
     known = {order.client_order_id for order in account.orders.orders()}
     for client_order_id, decision in account.approved.items():
-        if decision.action is not IntentAction.CANCEL and client_order_id not in known:
+        is_due = decision.action is not IntentAction.CANCEL and decision.ts_ns <= last_ns
+        if is_due and client_order_id not in known:
             yield f"client_order_id {client_order_id}: approved as orders {decision.seq}, never heard of again"
 
 
