@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from holdfast import clock
-from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast._native import (
+    Decision,
+    IntentAction,
+    OrderTable,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    TradingStateCode,
+    Verdict,
+)
 from holdfast.execution.clock_health import DIFFERENCE_NS_MAX, STEP_NS_MAX, ClockHealth
 from holdfast.execution.gate import E9, Gate, flips
 
@@ -165,9 +175,19 @@ def test_a_reduction_leaves_only_while_it_cannot_queue(*, facts: dict[str, Any],
         {"symbol": "BTC/USD"},
         {"is_extended_hours": 1},
         {"time_in_force": TimeInForce.GTC},
-        {"action": IntentAction.REPLACE},
     ):
         assert gate.queues(Decision(**(reduction | meant)), NOW_NS) is None
+
+
+@pytest.mark.parametrize("time_in_force", [TimeInForce.DAY, TimeInForce.GTC])
+def test_a_replacement_queues_as_the_order_that_it_replaces(time_in_force: TimeInForce) -> None:
+    gate = gate_with(is_venue_open=False)
+    table = OrderTable()
+    entry = Decision(symbol="IBM", client_order_id="old", time_in_force=time_in_force, verdict=Verdict.APPROVED)
+    table.apply(entry)
+    replacement = Decision(symbol="IBM", action=IntentAction.REPLACE, is_reduction=1)
+    closed = gate.queues(replacement, NOW_NS, table.get("old"))
+    assert (closed is not None) == (time_in_force is TimeInForce.DAY)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from holdfast import clock
-from holdfast._native import Decision, IntentAction, OrderType, Reason, Side, TimeInForce, TradingStateCode
+from holdfast._native import Decision, Order, OrderType, Reason, Side, TimeInForce, TradingStateCode
 from holdfast.execution.clock_health import ClockHealth
 
 SECOND_NS = 1_000_000_000
@@ -165,10 +165,15 @@ class Gate:
             return 0 < self.venue_close_ns <= now_ns
         return not 0 < self.venue_open_ns <= now_ns
 
-    def queues(self, decision: Decision, now_ns: int) -> Closed | None:
-        """Return whether a new order could only wait for the next session: then even a reduction does not leave."""
-        is_meant = decision.is_extended_hours or decision.time_in_force not in ENDS_WITH_SESSION
-        if "/" in decision.symbol or is_meant or decision.action is not IntentAction.NEW:
+    def queues(self, decision: Decision, now_ns: int, replaced: Order | None = None) -> Closed | None:
+        """Return whether an order could only wait for the next session: then even a reduction does not leave.
+
+        A replacement that names no time in force has that of the order it replaces.
+        """
+        time_in_force = decision.time_in_force
+        if time_in_force is TimeInForce.NONE and replaced is not None:
+            time_in_force = replaced.time_in_force
+        if "/" in decision.symbol or decision.is_extended_hours or time_in_force not in ENDS_WITH_SESSION:
             return None
         return Closed(Reason.SESSION_CLOSED, "it could only queue") if self.is_session_over(now_ns) else None
 

@@ -223,13 +223,13 @@ class Sender:
         late = expired(decision, clock.now_ns())
         if late is not None:
             return late
-        queued = self.gate.queues(decision, clock.now_ns())
+        target = self.ledger.orders.get(decision.target_client_order_id)
+        queued = self.gate.queues(decision, clock.now_ns(), target)
         if queued is None and decision.client_order_id.endswith(PROTECTIVE_SUFFIX):
             queued = self.gate.halted_since(decision)
         if queued is not None:
             return queued
         open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
-        target = self.ledger.orders.get(decision.target_client_order_id)
         if decision.action is IntentAction.REPLACE and target is not None:
             open_e9 -= target.open_quantity_e9
         if without:
