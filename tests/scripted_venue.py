@@ -35,7 +35,7 @@ class ScriptedVenue:
     """Faults are taken one per POST, PATCH or DELETE: a name below, or an answer given without doing anything.
 
     `drop`: do it, then cut the connection. `vanish`: cut it without doing anything. `hang`: do it, never answer.
-    `504`: do it, answer 504. `hidden`: do it, cut the connection, and hide the order from GET until `show`.
+    `504`, `422`: do it, answer that it was not done. `hidden`: do it, cut the connection, and hide the order from GET.
     """
 
     requests: list[str] = field(default_factory=list)
@@ -134,8 +134,8 @@ class ScriptedVenue:
                 await asyncio.Event().wait()
             if fault in ("drop", "hidden"):
                 return
-            if fault == "504":
-                status, answer = 504, {"message": "gateway timeout"}
+            if fault in ("504", "422"):
+                status, answer = int(fault), {"message": "not done"}
             text = b"" if answer is None else json.dumps(answer).encode()
             writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
             await writer.drain()

@@ -235,28 +235,6 @@ async def test_a_lost_fill_is_recovered_once(desk: Desk, scripted_venue: Scripte
     assert sum(fill.quantity_e9 for fill in desk.fills()) == 10 * E9
 
 
-@pytest.mark.usefixtures("engine")
-async def test_a_reduction_does_not_sell_again_what_a_lost_fill_has_sold(
-    desk: Desk, scripted_venue: ScriptedVenue
-) -> None:
-    bought = desk.decide()
-    await desk.until(lambda: "accepted" in desk.kinds(bought))
-    await scripted_venue.fill(scripted_venue.by_client_id(bought)[0], 10, "100")
-    sold = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=6 * E9)
-    await desk.until(lambda: "accepted" in desk.kinds(sold))
-    order = scripted_venue.by_client_id(sold)[0]
-    await scripted_venue.fill(order, 4, "100", is_lost=True)
-    await scripted_venue.fill(order, 2, "100")
-    await desk.until(lambda: desk.status(sold) == "filled")
-    # By the fills that arrived eight are held; four of them are sold.
-    flip = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=5 * E9)
-    await desk.until(lambda: desk.status(flip) == "withheld")
-    assert desk.events(flip)[-1].rule.label == "flip_through_zero"
-    await desk.until(lambda: len(desk.fills()) == 3)
-    rest = desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=4 * E9)
-    await desk.until(lambda: "accepted" in desk.kinds(rest))
-
-
 async def _held_with_a_stop(desk: Desk, venue: ScriptedVenue) -> str:
     """Buy ten and protect them; returns the id of the stop."""
     bought = desk.decide()

@@ -35,6 +35,7 @@ CANCEL_ATTEMPTS_MAX = 30
 CANCEL_ENDS_WITHIN_S = 5.0
 ID_WITHIN_S = 0.1
 VERIFY_AFTER_S = 5.0
+DOUBT_PAUSE_S = 0.25
 STOPS_END_WITHIN_S = 60.0
 STOP_LOOK_S = 0.25
 STOP_ASK_S = 1.0
@@ -66,6 +67,7 @@ class Sender:
     _canceling: dict[str, asyncio.Event] = field(default_factory=dict)
     _proving: set[str] = field(default_factory=set)
     _verifying: set[str] = field(default_factory=set)
+    _doubtful: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -158,7 +160,7 @@ class Sender:
         if closed is not None:
             self._withhold(decision, closed)
             return
-        line = self.gateway.take_entry_line()
+        line = None if self._doubts(decision) else self.gateway.take_entry_line()
         if line is not None:
             self._send(decision, line)
             return
@@ -167,6 +169,7 @@ class Sender:
 
     async def _submit_later(self, decision: Decision) -> None:
         """Wait for a line as long as the approval is fresh, then ask the gate again."""
+        await self._settle_doubts(decision)
         left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
         line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
         if decision.client_order_id in self._withdrawn:
@@ -184,6 +187,22 @@ class Sender:
         else:
             self.gateway.entries.give_back(line)
             self._withhold(decision, closed)
+
+    def _doubts(self, decision: Decision) -> list[str]:
+        """Return the refused reductions that, if they exist after all, close what this reduction would close again."""
+        if not decision.is_reduction or not self._doubtful:
+            return []
+        refused = (self.ledger.orders.get(client_order_id) for client_order_id in sorted(self._doubtful))
+        mine = (decision.symbol, decision.side)
+        return [order.client_order_id for order in refused if order is not None and (order.symbol, order.side) == mine]
+
+    async def _settle_doubts(self, decision: Decision) -> None:
+        """Ask for each refused reduction once before another one leaves; its verification ends what has no answer."""
+        while doubts := self._doubts(decision):
+            for client_order_id in doubts:
+                await self._ask_for_refused(client_order_id)
+            if self._doubts(decision):
+                await asyncio.sleep(DOUBT_PAUSE_S)
 
     def _awaits_stops(self, decision: Decision, closed: Closed) -> bool:
         """Whether only protective stops stand in the way of a reduction: risk-manager makes them give way."""
@@ -229,9 +248,8 @@ class Sender:
             queued = self.gate.halted_since(decision)
         if queued is not None:
             return queued
+        # A replacement counts beside its target: until the venue replaced that one, both may fill.
         open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
-        if decision.action is IntentAction.REPLACE and target is not None:
-            open_e9 -= target.open_quantity_e9
         if without:
             open_e9 -= self.ledger.families_e9(without)
         position_e9 = self.ledger.position_e9(decision.symbol)
@@ -406,21 +424,30 @@ class Sender:
                 )
         if not refusal.is_rate and len(self._verifying) < VERIFICATIONS_MAX:
             self._verifying.add(decision.client_order_id)
+            if decision.is_reduction:
+                self._doubtful.add(decision.client_order_id)
             self._spawn(self._verify(decision.client_order_id))
         return "rejected"
 
     async def _verify(self, client_order_id: str) -> None:
-        """Ask once whether a refused order exists after all: venues have answered errors for orders they made."""
+        """Ask late, too, whether a refused order exists after all: venues have answered errors for orders they made."""
         try:
             await asyncio.sleep(VERIFY_AFTER_S)
-            found = await self.gateway.order_by_client_id(client_order_id)
-            if found is not None:
-                log.error("order_exists_though_refused", client_order_id=client_order_id)
-                self.ledger.venue_order(found, OrderEventKind.RESOLVED)
-        except (RetryLater, BadInput) as error:
-            log.warning("order_query_failed", client_order_id=client_order_id, detail=str(error))
+            await self._ask_for_refused(client_order_id)
         finally:
             self._verifying.discard(client_order_id)
+            self._doubtful.discard(client_order_id)
+
+    async def _ask_for_refused(self, client_order_id: str) -> None:
+        try:
+            found = await self.gateway.order_by_client_id(client_order_id)
+        except (RetryLater, BadInput) as error:
+            log.warning("order_query_failed", client_order_id=client_order_id, detail=str(error))
+            return
+        if found is not None:
+            log.error("order_exists_though_refused", client_order_id=client_order_id)
+            self.ledger.venue_order(found, OrderEventKind.RESOLVED)
+        self._doubtful.discard(client_order_id)
 
     def _prove(self, client_order_id: str) -> None:
         if client_order_id not in self._proving:

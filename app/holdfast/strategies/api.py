@@ -88,7 +88,11 @@ class Context(Protocol):
         """Ask to cancel an order."""
 
     def replace(self, client_order_id: str, *, quantity_e9: int, limit_price_e9: int) -> None:
-        """Ask to replace quantity and limit price of an open order."""
+        """Ask to replace quantity and limit price of an open order.
+
+        Both may fill until the venue replaced the old one, so an order that closes is replaced only by what the
+        position holds beside it: to move the exit of a whole position, cancel it and ask anew once it ended.
+        """
 
     def log(self, event: str, **facts: object) -> None:
         """Write one line to the service's log."""

@@ -71,11 +71,9 @@ impl Proposal {
             ordered_e9 => notional_e9(worst_price_e9, ordered_e9),
         };
         let request = request_of(intent, ordered_quantity_e9, limit_price_e9, stop_price_e9);
-        let replaced_e9 = target
-            .filter(|order| order.side == intent.side)
-            .map_or(0, Order::open_quantity_e9);
+        // The order that a replace names counts as well: what fills of it on the way does not make the new one smaller.
         let closable_e9 = if is_opposite {
-            (state.closable_e9() + replaced_e9).min(position_e9.abs())
+            state.closable_e9().min(position_e9.abs())
         } else {
             0
         };

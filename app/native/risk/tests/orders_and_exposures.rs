@@ -514,6 +514,20 @@ fn a_reduction_never_flips_whatever_is_open() {
 }
 
 #[test]
+fn a_replacement_of_a_reduction_never_flips_whatever_fills_of_its_target_on_the_way() {
+    let mut gate = gate(limits());
+    bought(&mut gate, 10);
+    let target = approve(&mut gate, &sell(6, 101));
+    let replace = |quantity| OrderIntent {
+        action: IntentAction::REPLACE,
+        target_client_order_id: target.client_order_id,
+        ..sell(quantity, 100)
+    };
+    denies(&gate, &replace(5), Reason::QUANTITY_AVAILABLE, 4 * E9, 5 * E9);
+    assert_eq!(approve(&mut gate, &replace(4)).is_reduction, 1);
+}
+
+#[test]
 fn a_replace_counts_beside_its_target_and_needs_one() {
     let mut gate = gate(RiskLimits {
         position_quantity_max_e9: 100 * E9,
