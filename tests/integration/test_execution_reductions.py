@@ -1,4 +1,4 @@
-"""Reductions after lost fills, refusals and replacements: no position may turn, and no exit be held for long."""
+"""After lost fills, refusals and replacements: no position may turn, no exit be held for long, no cancel be lost."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -85,3 +85,16 @@ async def test_a_replacement_closes_nothing_that_its_target_may_still_close(
     smaller = sell(desk, 4, action=IntentAction.REPLACE, target_client_order_id=target)
     await desk.until(lambda: desk.status(target) == "replaced" and "accepted" in desk.kinds(smaller))
     assert scripted_venue.count("PATCH") == 1
+
+
+async def test_a_cancel_of_a_refused_order_that_exists_all_the_same_is_made_good(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "VERIFY_AFTER_S", 0.5)
+    scripted_venue.is_mute = True
+    scripted_venue.faults.append("422")
+    refused = desk.decide()
+    await desk.until(lambda: desk.status(refused) == "rejected")
+    desk.cancel(refused)
+    await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    assert scripted_venue.by_client_id(refused)[0]["status"] == "canceled"

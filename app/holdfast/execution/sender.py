@@ -68,6 +68,7 @@ class Sender:
     _proving: set[str] = field(default_factory=set)
     _verifying: set[str] = field(default_factory=set)
     _doubtful: set[str] = field(default_factory=set)
+    _cancel_if_found: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -129,6 +130,8 @@ class Sender:
             self._withhold(waiting, Closed(Reason.INTENT_EXPIRED, "canceled before it was sent"))
             return
         order = self.ledger.orders.get(client_order_id)
+        if client_order_id in self._verifying:
+            self._cancel_if_found.add(client_order_id)
         if order is None or not order.is_open:
             metrics.CANCELS.labels(outcome="too_late").inc()
             if order is not None:
@@ -437,6 +440,7 @@ class Sender:
         finally:
             self._verifying.discard(client_order_id)
             self._doubtful.discard(client_order_id)
+            self._cancel_if_found.discard(client_order_id)
 
     async def _ask_for_refused(self, client_order_id: str) -> None:
         try:
@@ -447,6 +451,8 @@ class Sender:
         if found is not None:
             log.error("order_exists_though_refused", client_order_id=client_order_id)
             self.ledger.venue_order(found, OrderEventKind.RESOLVED)
+            if client_order_id in self._cancel_if_found:
+                self.cancel(client_order_id)
         self._doubtful.discard(client_order_id)
 
     def _prove(self, client_order_id: str) -> None:
