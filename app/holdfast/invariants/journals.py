@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from holdfast._native import (
+    Consumed,
     Decision,
     IntentAction,
     LimitChange,
@@ -15,6 +16,8 @@ from holdfast._native import (
 )
 from holdfast.invariants.evidence import Evidence
 from holdfast.journals import WRITERS
+
+NEVER_SAID = 2**64
 
 
 def no_record_missing(evidence: Evidence) -> Iterator[str]:
@@ -39,15 +42,15 @@ def every_intent_decided_once(evidence: Evidence) -> Iterator[str]:
 
 
 def every_approval_acted_on(evidence: Evidence) -> Iterator[str]:
-    """Each approved order was sent or withheld, and the journal says so; what came after its end is for a restart.
+    """Each approved order was sent or withheld as far as execution-engine says that it read; a restart goes on there.
 
     A clean stop cancels open entries: a protective stop for what one of them filled finds nobody to send it.
     """
     account = evidence.account
-    last_ns = max((record.ts_ns for record in evidence.executed), default=0)
+    read = max((record.orders_seq for record in evidence.executed if isinstance(record, Consumed)), default=NEVER_SAID)
     known = {order.client_order_id for order in account.orders.orders()}
     for client_order_id, decision in account.approved.items():
-        is_due = decision.action is not IntentAction.CANCEL and decision.ts_ns <= last_ns
+        is_due = decision.action is not IntentAction.CANCEL and decision.seq <= read
         if is_due and client_order_id not in known:
             yield f"client_order_id {client_order_id}: approved as orders {decision.seq}, never heard of again"
 
