@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from holdfast import clock, crash_points
-from holdfast._native import JournalName, JournalReader, JournalWriter, KillLatch
+from holdfast._native import Halts, JournalName, JournalReader, JournalWriter, KillLatch
 from holdfast.settings import Settings
 
 WRITERS = {
@@ -16,6 +16,8 @@ WRITERS = {
     "executions": JournalName.EXECUTIONS,
     "control": JournalName.CONTROL,
 }
+# market-data says four times as often which symbols are halted.
+HALTS_WITHIN_RECORDS = 200_000
 
 
 @cache
@@ -65,6 +67,18 @@ def open_reader(settings: Settings, name: str, *, from_seq: int = 1, wait_s: flo
         spin_us=settings.journal.spin_us,
         wait_s=wait_s,
     )
+
+
+def open_tail(settings: Settings, name: str, records_max: int) -> JournalReader:
+    """Open a journal that exists for reading its latest records. Raises: JournalMissing."""
+    reader = open_reader(settings, name, from_seq=0, wait_s=0.0)
+    reader.seek(max(reader.first_seq, reader.last_seq - records_max + 1))
+    return reader
+
+
+def open_halts(settings: Settings) -> Halts:
+    """Follow which symbols are halted, as the latest records of `market_data` tell. Raises: JournalMissing."""
+    return Halts(open_tail(settings, "market_data", HALTS_WITHIN_RECORDS))
 
 
 def open_latch(settings: Settings) -> KillLatch:

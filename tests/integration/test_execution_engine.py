@@ -256,15 +256,21 @@ async def _held_with_a_stop(desk: Desk, venue: ScriptedVenue) -> str:
     return stop
 
 
-@pytest.mark.usefixtures("engine")
-async def test_an_exit_waits_for_the_proven_end_of_the_stop_in_its_way(
-    desk: Desk, scripted_venue: ScriptedVenue
-) -> None:
+async def _exit_behind_its_stop(desk: Desk, scripted_venue: ScriptedVenue) -> tuple[str, str]:
+    """Approve an exit whose stop the venue was asked to cancel, and does not."""
     stop = await _held_with_a_stop(desk, scripted_venue)
     scripted_venue.is_holding_cancels = True
     leaving = desk.decide(side=Side.SELL, is_reduction=1)
     desk.cancel(stop)
     await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    return stop, leaving
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_exit_waits_for_the_proven_end_of_the_stop_in_its_way(
+    desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    stop, leaving = await _exit_behind_its_stop(desk, scripted_venue)
     assert desk.kinds(leaving) == []
     assert len(scripted_venue.posts()) == 2
     await scripted_venue.end(scripted_venue.by_client_id(stop)[0], "canceled")
@@ -276,11 +282,7 @@ async def test_an_exit_waits_for_the_proven_end_of_the_stop_in_its_way(
 async def test_an_exit_does_not_sell_again_what_the_stop_sold_while_it_made_way(
     desk: Desk, scripted_venue: ScriptedVenue
 ) -> None:
-    stop = await _held_with_a_stop(desk, scripted_venue)
-    scripted_venue.is_holding_cancels = True
-    leaving = desk.decide(side=Side.SELL, is_reduction=1)
-    desk.cancel(stop)
-    await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    stop, leaving = await _exit_behind_its_stop(desk, scripted_venue)
     await scripted_venue.fill(scripted_venue.by_client_id(stop)[0], 10, "98")
     await desk.until(lambda: desk.status(leaving) == "withheld")
     assert desk.events(leaving)[-1].rule.label == "flip_through_zero"

@@ -253,8 +253,7 @@ class Sender:
             return queued
         # A replacement counts beside its target: until the venue replaced that one, both may fill.
         open_e9 = self.ledger.open_quantity_e9(decision.symbol, decision.side)
-        if without:
-            open_e9 -= self.ledger.families_e9(without)
+        open_e9 -= self.ledger.families_e9(without)
         position_e9 = self.ledger.position_e9(decision.symbol)
         return flips(decision, position_e9=position_e9, open_same_side_e9=open_e9)
 

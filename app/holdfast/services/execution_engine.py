@@ -15,7 +15,6 @@ from holdfast import clock, crash_points, metrics
 from holdfast._native import (
     Consumed,
     Decision,
-    Halts,
     JournalMissing,
     JournalReader,
     Order,
@@ -33,7 +32,7 @@ from holdfast.execution.rate_budget import RateBudget
 from holdfast.execution.reconcile import Findings, Reconciler
 from holdfast.execution.sender import Sender, is_entry, is_queued
 from holdfast.execution.session import disagreement
-from holdfast.journals import build_hash, journal_directory, open_latch, open_reader, open_writer
+from holdfast.journals import build_hash, journal_directory, open_halts, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame, Host
 from holdfast.settings import Settings
@@ -57,8 +56,6 @@ STOP_CLOCK_S = 2.0
 QUEUED_INTERVAL_S = 2.0
 READ_BATCH = 64
 STATE_SEARCH_RECORDS = 4096
-# market-data says again which symbols are halted, four times as often.
-HALTS_WITHIN_RECORDS = 200_000
 DEFERRED_UPDATES_MAX = 10_000
 SETTLED_KINDS = {
     "order_cancel_rejected": OrderEventKind.CANCEL_REJECTED,
@@ -231,7 +228,7 @@ class Engine:
             reader = await self._open(name)
             self.gate.pages[name] = reader
             if name == "market_data":
-                self.gate.halts = self._halts()
+                self.gate.halts = open_halts(self.settings)
             if name == "orders":
                 self.orders = reader
         orders = self.orders
@@ -247,11 +244,6 @@ class Engine:
                 return open_reader(self.settings, name, from_seq=0, wait_s=0)
             except JournalMissing:
                 await asyncio.sleep(BEAT_INTERVAL_S)
-
-    def _halts(self) -> Halts:
-        reader = open_reader(self.settings, "market_data", from_seq=0, wait_s=0)
-        reader.seek(max(reader.first_seq, reader.last_seq - HALTS_WITHIN_RECORDS + 1))
-        return Halts(reader)
 
     def _resume_orders(self, orders: JournalReader) -> None:
         """Restore the trading state and what is known of open orders' decisions; continue where we stopped."""

@@ -21,7 +21,6 @@ from holdfast._native import (
     FrameDecoder,
     Gap,
     GapReason,
-    Halts,
     JournalReader,
     JournalWriter,
     Quote,
@@ -29,7 +28,7 @@ from holdfast._native import (
     TradingStatus,
 )
 from holdfast.errors import BadInput, ConfigError, RetryLater
-from holdfast.journals import journal_directory, open_writer
+from holdfast.journals import journal_directory, open_halts, open_tail, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings import Settings
@@ -47,7 +46,6 @@ PUBLISH_INTERVAL_S = 0.5
 LOG_INTERVAL_S = 60.0
 TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
-HALTS_WITHIN_RECORDS = 200_000
 LOG_REASONS_MAX = 1000
 REPAIR_RETRY_S_MIN = 0.25
 REPAIR_RETRY_S_MAX = 30.0
@@ -96,8 +94,7 @@ def read_tail(settings: Settings, *, is_crypto: bool) -> Tail:
     """Read the end of the journal for the symbols of one stream."""
     last_event_ns = 0
     unrepaired: dict[str, int] = {}
-    with JournalReader(str(journal_directory(settings, "market_data"))) as reader:
-        reader.seek(max(reader.first_seq, reader.last_seq - TAIL_RECORDS_MAX + 1))
+    with open_tail(settings, "market_data", TAIL_RECORDS_MAX) as reader:
         for record in chain.from_iterable(iter(partial(reader.read, TAIL_CHUNK), [])):
             symbol = str(getattr(record, "symbol", ""))
             if symbol and ("/" in symbol) != is_crypto:
@@ -308,7 +305,8 @@ async def run(frame: Frame) -> None:
 
 async def _work(frame: Frame, streams: list[Stream], writer: JournalWriter, volumes: VolumeKeeper) -> None:
     async with asyncio.TaskGroup() as tasks:
-        work = [tasks.create_task(_beat(streams, writer, (volumes, _halts(frame.settings, writer))))]
+        halts = RepeatedHalts(open_halts(frame.settings), Repeated(writer))
+        work = [tasks.create_task(_beat(streams, writer, (volumes, halts)))]
         if volumes.symbols:
             work.append(tasks.create_task(volumes.run(), name="average-volumes"))
         for stream in streams:
@@ -328,12 +326,6 @@ async def _beat(streams: list[Stream], writer: JournalWriter, repeaters: tuple[V
         for repeater in repeaters:
             repeater.beat()
         await asyncio.sleep(BEAT_INTERVAL_S)
-
-
-def _halts(settings: Settings, writer: JournalWriter) -> RepeatedHalts:
-    reader = JournalReader(str(journal_directory(settings, "market_data")), from_seq=0)
-    reader.seek(max(reader.first_seq, reader.last_seq - HALTS_WITHIN_RECORDS + 1))
-    return RepeatedHalts(Halts(reader), Repeated(writer))
 
 
 def _volumes(settings: Settings, streams: list[Stream], writer: JournalWriter, connection: Connection) -> VolumeKeeper:
