@@ -112,7 +112,7 @@ class RunningDemo:
         assert output, errors
         summary: dict[str, Any] = json.loads(output)
         broken = [name for name, holds in summary["invariants"].items() if not holds]
-        assert summary["ok"], (broken, {key: summary[key] for key in ("orders", "denied") if key in summary}, errors)
+        assert summary["ok"], f"broken {broken}, orders {summary['orders']}, restarts {summary['restarts']}\n{errors}"
         assert self.process.returncode == 0
         return summary
 

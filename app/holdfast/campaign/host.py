@@ -100,6 +100,7 @@ class RunHost(DemoHost):
         dice = random.Random(f"secrets {plan.seed}")  # noqa: S311 - of a simulated venue
         self.key_id, self.secret_key = ("".join(dice.choices(LETTERS, k=length)) for length in (20, 40))
         self.is_started = False
+        self.is_point_hit = False
         self.closures: list[Closure] = []
         self._frozen: dict[str, Frozen] = {}
         self._continuing: list[asyncio.Task[None]] = []
@@ -163,10 +164,18 @@ class RunHost(DemoHost):
 
     async def heal(self) -> None:
         """End the faults of the venue and the signals from outside, and let every stopped process go on."""
+        self._disarm()
         await self.operate("heal")
         await _end(self._striking)
         await self._end_outage()
         self._continue_all()
+
+    def _disarm(self) -> None:
+        """Make the marker, if the crash point did not: who dies while it is ended on purpose is not started again."""
+        try:
+            self.marker.touch(exist_ok=False)
+        except FileExistsError:
+            self.is_point_hit = True
 
     async def start_badly(self) -> BadStart:
         """Start risk-manager in the place of the real one on a configuration with one limit spoiled."""

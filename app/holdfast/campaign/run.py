@@ -6,7 +6,7 @@ import shutil
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,14 @@ from holdfast import clock, crash_points
 from holdfast.campaign.host import STARTED, RunHost, Shared
 from holdfast.campaign.plan import Plan, plan_of
 from holdfast.campaign.template import Template
-from holdfast.demo.rest import count_rows, eventually, orders_at_rest, recorder_caught_up
+from holdfast.demo.rest import count_rows, eventually, fills_journaled, holds, orders_at_rest, recorder_caught_up
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
-from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, cancels, check, fills, journals, market
+from holdfast.invariants import Ending, Evidence, Finder, StoredJournals, Violation, cancels, check, journals, market
 from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.venues.simulated.ledger import Ledger
 from holdfast.venues.simulated.tls import ensure_certificate
-
-Finder = Callable[[Evidence], Iterable[str]]
 
 SETTLE_TIMEOUT_S = 60.0
 POINT_TIMEOUT_S = 8.0
@@ -190,13 +188,11 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     found += [
         _unsettled(f"{checker.__name__} does not hold")
         for checker in CONVERGING
-        if not await eventually(partial(_holds, host, checker), left_s())
+        if not await eventually(partial(holds, host, checker), left_s())
     ]
     if not await orders_at_rest(host, left_s()):
         found.append(_unsettled("orders or approvals without a proven outcome"))
-    # What rests must not fill while execution-engine ends: nobody would be there to hear of it.
-    await host.pause_market()
-    if not await eventually(lambda: _holds(host, fills.every_fill_exactly_once), left_s()):
+    if not await fills_journaled(host, left_s()):
         found.append(_unsettled("fills of the venue that are not journaled"))
     await host.supervisor.stop("execution-engine")
     if not await recorder_caught_up(host, left_s()):
@@ -226,16 +222,11 @@ def _is_gate_open(host: RunHost) -> bool:
         return False
 
 
-def _holds(host: RunHost, checker: Finder) -> bool:
-    evidence = Evidence(ledger=Ledger.read(host.ledger_file), journals=StoredJournals(host.settings))
-    return not any(checker(evidence))
-
-
 def _judge(host: RunHost, result: RunResult, ending: Ending) -> None:
     ledger = Ledger.read(host.ledger_file)
     result.orders, result.fills = len(ledger.orders()), len(ledger.fills())
     result.faults = Counter(str(line["fault"]) for line in ledger.of_kind("fault")) + host.faults
-    result.is_point_hit = host.marker.exists()
+    result.is_point_hit = host.is_point_hit
     evidence = Evidence(
         ledger=ledger,
         journals=StoredJournals(host.settings),

@@ -8,9 +8,10 @@ from psycopg import sql
 
 from holdfast import clock
 from holdfast.demo.host import DemoHost
-from holdfast.invariants import StoredJournals
+from holdfast.invariants import Evidence, Finder, StoredJournals, fills
 from holdfast.invariants.account import account_of
 from holdfast.journals import WRITERS, open_reader
+from holdfast.venues.simulated.ledger import Ledger
 
 POLL_INTERVAL_S, POLL_INTERVAL_S_MAX = 0.05, 0.5
 # Of the time waited so far: what takes long is asked for less often.
@@ -24,6 +25,7 @@ async def settle(host: DemoHost) -> None:
     await market_data_caught_up(host)
     await host.supervisor.stop("signal-bridge")
     await orders_at_rest(host)
+    await fills_journaled(host)
     await host.supervisor.stop("execution-engine")
     await recorder_caught_up(host)
 
@@ -53,6 +55,20 @@ async def orders_at_rest(host: DemoHost, timeout_s: float = SETTLE_TIMEOUT_S) ->
     return await eventually(
         lambda: account_of(StoredJournals(host.settings), skips_market_data=True).in_flight == 0, timeout_s
     )
+
+
+async def fills_journaled(host: DemoHost, timeout_s: float = SETTLE_TIMEOUT_S) -> bool:
+    """Pause the market and wait until every fill of the venue is in the journal.
+
+    What rests must not fill while execution-engine ends: nobody would be there to hear of it.
+    """
+    await host.pause_market()
+    return await eventually(lambda: holds(host, fills.every_fill_exactly_once), timeout_s)
+
+
+def holds(host: DemoHost, checker: Finder) -> bool:
+    """Whether a checker finds nothing in what the venue and the journals hold now."""
+    return not any(checker(Evidence(ledger=Ledger.read(host.ledger_file), journals=StoredJournals(host.settings))))
 
 
 async def recorder_caught_up(host: DemoHost, timeout_s: float = RECORDER_TIMEOUT_S) -> bool:

@@ -31,6 +31,7 @@ __all__ = (
     "Closure",
     "Ending",
     "Evidence",
+    "Finder",
     "StoredJournals",
     "Violation",
     "check",
@@ -38,6 +39,7 @@ __all__ = (
 )
 
 DETAILS_SHOWN_MAX = 5
+Finder = Callable[[Evidence], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Checker:
     """Looks at evidence for violations of one invariant: yields a detail for each."""
 
     invariant: int
-    find: Callable[[Evidence], Iterable[str]]
+    find: Finder
 
     @property
     def name(self) -> str:
