@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-down lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -13,7 +13,7 @@ CAMPAIGN_OPTIONS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(i
 	$(if $(filter-out 0,$(JSON)),--json)
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is needed (system packages, .venv, native module); idempotent.
 	@app/setup/setup.sh
@@ -39,6 +39,9 @@ appliance: ## Boot a Debian host, provision it, let it trade on a simulated venu
 	@app/setup/setup.sh lab
 	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
 	@$(WITHIN) python -m lab appliance $(if $(filter-out 0,$(JSON)),--json)
+
+appliance-drill: ## Kill PostgreSQL, the recorder and Prometheus there, fill the logs' disk: who hears of it? JSON=1
+	@$(WITHIN) python -m lab drill appliance $(if $(filter-out 0,$(JSON)),--json)
 
 appliance-down: ## End and remove what `make appliance` booted.
 	@$(WITHIN) python -m lab down appliance

@@ -8,14 +8,14 @@ import re
 import shutil
 import sys
 
-from lab import appliance, inventory, network, time_server
+from lab import alert_sinks, appliance, drill, inventory, network, time_server
 from lab import host as hosts_of
 from lab.host import Host
 from lab.image import image
 from lab.place import LABS, LabError, locked, run, say
 
 
-def up(lab: str, names: list[str], suite: str, options: list[str]) -> None:
+def up(lab: str, names: list[str], suite: str, options: list[str], *, has_log_disk: bool = False) -> None:
     """Boot hosts and wait until each answers; those that run already are left alone."""
     folder = LABS / lab
     base = image(suite)
@@ -33,7 +33,7 @@ def up(lab: str, names: list[str], suite: str, options: list[str]) -> None:
         )
         for name in names:
             if name not in there:
-                hosts_of.create(Host(lab, name), base, next(free), options)
+                hosts_of.create(Host(lab, name), base, next(free), options, has_log_disk=has_log_disk)
         for name in names:
             hosts_of.wait_for_ssh(Host(lab, name))
         inventory.write(lab)
@@ -75,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("appliance", help="boot a host, provision it, let it trade, look at it")
     command.add_argument("--lab", type=lab_name, default="appliance")
     command.add_argument("--json", action="store_true")
+    command = commands.add_parser(
+        "drill", help="let parts of an appliance that trades die: who hears of it, does it trade on?"
+    )
+    command.add_argument("lab", type=lab_name, nargs="?", default="appliance")
+    command.add_argument("--json", action="store_true")
     for name, help_ in (
         ("down", "end and remove everything of a lab"),
         ("inventory", "print an Ansible inventory: how to reach each host"),
@@ -93,6 +98,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("host", type=lab_name)
     command = commands.add_parser("serve-time", help="(internal) answer SNTP")
     command.add_argument("address")
+    command = commands.add_parser("serve-alerts", help="(internal) hear alerts")
+    command.add_argument("lab", type=lab_name)
     return root
 
 
@@ -102,8 +109,10 @@ def carry_out(arguments: argparse.Namespace) -> int:
         case "up":
             up(arguments.lab, arguments.hosts, arguments.suite, arguments.option)
         case "appliance":
-            up(arguments.lab, ["trader"], "bookworm", [])
+            up(arguments.lab, ["trader"], "bookworm", [], has_log_disk=True)
             return appliance.tell(appliance.provision(arguments.lab, "local"), arguments.lab, is_json=arguments.json)
+        case "drill":
+            return drill.tell(drill.drill(arguments.lab), is_json=arguments.json)
         case "down":
             down(arguments.lab)
         case "inventory":
@@ -116,6 +125,8 @@ def carry_out(arguments: argparse.Namespace) -> int:
             os.execvp("nsenter", [*network.enter(arguments.lab), *arguments.words])  # noqa: S606
         case "serve-time":
             time_server.serve(arguments.address)
+        case "serve-alerts":
+            alert_sinks.serve(arguments.lab)
         case _:
             return hosts_of.supervise(Host(arguments.lab, arguments.host))
     return 0

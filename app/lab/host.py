@@ -18,6 +18,8 @@ from lab.place import LABS, LabError, run
 
 EXIT_OF_REBOOT = 133
 BOOT_TIMEOUT_S = 60
+# Sparse: what nobody writes takes no room on this machine.
+LOG_DISK_BYTES = 3 << 30
 IS_SYSTEMD_HERE = Path("/run/systemd/system").is_dir()
 # Where this machine's first process is not systemd, nobody hands out groups: a host gets one in each tree it uses.
 CGROUPS = [] if IS_SYSTEMD_HERE else [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd")]
@@ -57,12 +59,13 @@ def hosts(lab: str) -> list[Host]:
     return [Host(lab, file.parent.name) for file in sorted((LABS / lab / "hosts").glob("*/address"))]
 
 
-def create(host: Host, image: Path, address: str, options: list[str]) -> None:
+def create(host: Host, image: Path, address: str, options: list[str], *, has_log_disk: bool = False) -> None:
     """Lay out a host as a hoster's installer would have left it, and start it."""
     for part in ("upper", "work", "root"):
         (host.folder / part).mkdir(parents=True)
     _seed(host, address)
-    (host.folder / "options").write_text("\n".join(options))
+    disks = [_log_disk(host, image)] if has_log_disk else []
+    (host.folder / "options").write_text("\n".join([*options, *disks]))
     layers = f"lowerdir={image},upperdir={host.folder}/upper,workdir={host.folder}/work"
     run("mount", "-t", "overlay", host.machine, "-o", layers, host.folder / "root")
     (host.folder / "address").write_text(address)
@@ -76,6 +79,18 @@ def create(host: Host, image: Path, address: str, options: list[str]) -> None:
             start_new_session=True,
         )
     (host.folder / "supervisor.pid").write_text(str(supervisor.pid))
+
+
+def _log_disk(host: Host, image: Path) -> str:
+    """Give a host a disk of its own for its logs, one that can be filled; return nspawn's option."""
+    disk, place = host.folder / "log.ext4", host.folder / "log"
+    place.mkdir()
+    disk.touch()
+    os.truncate(disk, LOG_DISK_BYTES)
+    run("mkfs.ext4", "-q", "-m", "0", disk)
+    run("mount", "-o", "loop", disk, place)
+    run("cp", "-a", f"{image}/var/log/.", place)
+    return f"--bind={place}:/var/log"
 
 
 def _seed(host: Host, address: str) -> None:
@@ -164,8 +179,9 @@ def power_off(host: Host) -> None:
         if time.monotonic() > deadline_s:
             raise LabError(f"{host.name}: its processes do not end; see {host.cgroups[0]}/cgroup.procs")
         time.sleep(0.02)
-    if os.path.ismount(host.folder / "root"):
-        run("umount", "--lazy", host.folder / "root")
+    for place in (host.folder / "root", host.folder / "log"):
+        if os.path.ismount(place):
+            run("umount", "--lazy", place)
     shutil.rmtree(host.folder)
 
 

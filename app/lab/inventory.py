@@ -17,6 +17,8 @@ def proxy(lab: str) -> str:
 def ansible(lab: str) -> str:
     """Return an inventory that adds to another one how each host is reached. JSON is YAML."""
     connection = {
+        # Certificates of the venue and of the receivers of alerts are below it.
+        "lab_folder": str(LABS / lab),
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(LABS / lab / "id_ed25519"),
         # Hosts of other labs have the same addresses: a connection that is kept open must not be taken for theirs.

@@ -18,6 +18,8 @@ from lab.place import LABS, run
 
 NETWORK = "10.0.0.0/24"
 CONTROLLER = "10.0.0.1"
+# Another address of the machine beside the hosts: the relay to the mirror may need the ports of the first.
+RECEIVERS = "10.0.0.2"
 ADDRESS_OF_FIRST_HOST = 11
 BRIDGE = "br0"
 
@@ -54,6 +56,11 @@ def create(lab: str) -> None:
         (LABS / lab / f"relay-{host}-{port}.pid").write_text(str(outside))
         _start(*enter(lab), "socat", f"TCP-LISTEN:{port},bind={CONTROLLER},reuseaddr,fork", f"UNIX-CONNECT:{meeting}")
     _start(*enter(lab), sys.executable, "-m", "lab", "serve-time", CONTROLLER)
+
+
+def add_address(lab: str, address: str) -> None:
+    """Give the machine beside the hosts one more address; it stays as it is if it has it."""
+    run("ip", "-n", namespace(lab), "addr", "replace", f"{address}/24", "dev", BRIDGE)
 
 
 def environment() -> dict[str, str]:

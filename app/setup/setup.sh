@@ -169,6 +169,8 @@ lab_programs() {
     command -v ip >/dev/null || wanted+=(iproute2)
     command -v nsenter >/dev/null || wanted+=(util-linux)
     command -v ssh >/dev/null || wanted+=(openssh-client)
+    command -v mkfs.ext4 >/dev/null || wanted+=(e2fsprogs)
+    command -v openssl >/dev/null || wanted+=(openssl)
     if [ "${#wanted[@]}" != 0 ]; then install_packages "to boot test hosts" "${wanted[@]}"; fi
 }
 
