@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore molecule lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -45,6 +45,16 @@ appliance-drill: ## Kill PostgreSQL, the recorder and Prometheus there, fill the
 
 appliance-down: ## End and remove what `make appliance` booted.
 	@$(WITHIN) python -m lab down appliance
+
+restore: ## Lose a trading host and go on with another one from its backups, in a lab. MINUTES=10 JSON=1
+	@app/setup/setup.sh lab
+	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(WITHIN) python -m lab restore $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out 0,$(JSON)),--json)
+
+molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. ROLE=NAME SUITE=trixie JSON=1
+	@app/setup/setup.sh lab
+	@$(WITHIN) python -m lab molecule $(ROLE) $(if $(SUITE),--suite $(SUITE)) \
+		$(if $(filter-out 0,$(JSON)),--json)
 
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints

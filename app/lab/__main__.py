@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 
-from lab import alert_sinks, appliance, drill, inventory, network, time_server
+from lab import alert_sinks, appliance, drill, inventory, molecule, network, restore, time_server
 from lab import host as hosts_of
 from lab.host import Host
 from lab.image import image
@@ -80,6 +80,16 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("lab", type=lab_name, nargs="?", default="appliance")
     command.add_argument("--json", action="store_true")
+    command = commands.add_parser(
+        "restore", help="trade, take the database back, lose the host, go on with another one"
+    )
+    command.add_argument("--lab", type=lab_name, default="restore")
+    command.add_argument("--minutes", type=int, default=10, help="how far back; trading goes on twice as long")
+    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("molecule", help="test roles, each on a host of its own: apply twice, reboot, look")
+    command.add_argument("roles", nargs="*")
+    command.add_argument("--suite", default="bookworm", choices=["bookworm", "trixie"])
+    command.add_argument("--json", action="store_true")
     for name, help_ in (
         ("down", "end and remove everything of a lab"),
         ("inventory", "print an Ansible inventory: how to reach each host"),
@@ -113,6 +123,11 @@ def carry_out(arguments: argparse.Namespace) -> int:
             return appliance.tell(appliance.provision(arguments.lab, "local"), arguments.lab, is_json=arguments.json)
         case "drill":
             return drill.tell(drill.drill(arguments.lab), is_json=arguments.json)
+        case "restore":
+            up(arguments.lab, [restore.LOST, restore.SPARE], "bookworm", [])
+            return restore.rehearse(arguments.lab, arguments.minutes, is_json=arguments.json)
+        case "molecule":
+            return molecule.test_all(arguments.roles, arguments.suite, is_json=arguments.json)
         case "down":
             down(arguments.lab)
         case "inventory":

@@ -165,6 +165,15 @@ def leader(host: Host) -> int:
 
 def power_off(host: Host) -> None:
     """End a host at once, as if its plug were pulled, and remove its files."""
+    cut_power(host)
+    for place in (host.folder / "root", host.folder / "log"):
+        if os.path.ismount(place):
+            run("umount", "--lazy", place)
+    shutil.rmtree(host.folder)
+
+
+def cut_power(host: Host) -> None:
+    """End a host at once; its disk stays, at `folder/root`."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         # The supervisor first: it would take the end for a reboot.
         os.kill(int((host.folder / "supervisor.pid").read_text()), signal.SIGKILL)
@@ -179,10 +188,6 @@ def power_off(host: Host) -> None:
         if time.monotonic() > deadline_s:
             raise LabError(f"{host.name}: its processes do not end; see {host.cgroups[0]}/cgroup.procs")
         time.sleep(0.02)
-    for place in (host.folder / "root", host.folder / "log"):
-        if os.path.ismount(place):
-            run("umount", "--lazy", place)
-    shutil.rmtree(host.folder)
 
 
 def _removed(group: Path) -> bool:

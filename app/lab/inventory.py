@@ -14,8 +14,8 @@ def proxy(lab: str) -> str:
     return f"{' '.join(network.enter(lab))} socat - TCP:%h:%p"
 
 
-def ansible(lab: str) -> str:
-    """Return an inventory that adds to another one how each host is reached. JSON is YAML."""
+def ansible(lab: str, names: dict[str, Host] | None = None) -> str:
+    """Return an inventory that adds to another one how each host is reached, also by other names. JSON is YAML."""
     connection = {
         # Certificates of the venue and of the receivers of alerts are below it.
         "lab_folder": str(LABS / lab),
@@ -27,7 +27,8 @@ def ansible(lab: str) -> str:
             f"-o UserKnownHostsFile={LABS / lab / 'known_hosts'} -o ProxyCommand='{proxy(lab)}'"
         ),
     }
-    members = {host.name: {"ansible_host": host.address} for host in hosts(lab)}
+    names = {host.name: host for host in hosts(lab)} if names is None else names
+    members = {name: {"ansible_host": host.address} for name, host in names.items()}
     return json.dumps({"all": {"vars": connection, "hosts": members}}, indent=2) + "\n"
 
 

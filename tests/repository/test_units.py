@@ -17,7 +17,7 @@ from repository.tree import ROOT
 SYSTEMD = ROOT / "systemd"
 HARDENING = SYSTEMD / "trading-.service.d/10-hardening.conf"
 UNITS = {path.stem.removeprefix("trading-"): path for path in sorted(SYSTEMD.glob("trading-*.service"))}
-OFFLINE = {"backup", "base-backup", "restore-drill"}
+OFFLINE = {"archive", "backup", "base-backup", "restore-drill"}
 RUNNING = sorted(set(UNITS) - OFFLINE)
 OWN_CREDENTIALS = {"gateway_tls_cert", "gateway_tls_key"}
 DEAF = {"StandardOutput", "Environment"}

@@ -16,7 +16,7 @@ def told(host, name):
     return int(re.search(r"^holdfast_\w+_timestamp_seconds (\d+)$", text, re.MULTILINE)[1])
 
 
-@pytest.mark.parametrize("unit", ["trading-backup", "trading-base-backup", "trading-restore-drill"])
+@pytest.mark.parametrize("unit", ["trading-archive", "trading-backup", "trading-base-backup", "trading-restore-drill"])
 def test_timers_run_and_their_units_are_confined(host, unit):
     assert host.service(f"{unit}.timer").is_running
     assert host.service(f"{unit}.timer").is_enabled
@@ -46,6 +46,22 @@ def test_a_backup_is_verified_told_and_restored_by_the_drill(host):
         assert "\n" not in done.stdout, done.stdout
         assert told(host, figure) >= before
     assert host.run("stat --format=%U:%a /var/backups/holdfast/*.dump | sort -u").stdout == "holdfast-backup:600\n"
+
+
+def test_the_state_of_trading_is_archived_and_put_back(host):
+    state = "/var/lib/holdfast"
+    host.check_output(f"useradd --system --gid holdfast holdfast || true; mkdir -p {state}/journals/orders {state}/audit")
+    host.check_output(f"for part in journals/orders/header journals/orders/1.segment audit/head latch; do echo first >{state}/$part; done")
+    host.check_output(f"chgrp -R holdfast {state} && chmod -R g+rX {state}")
+    before = int(host.check_output("date +%s"))
+    done = host.run("systemctl start trading-archive || journalctl --no-pager -o cat -u trading-archive -n 20")
+    assert "\n" not in done.stdout, done.stdout
+    assert told(host, "holdfast-archive") >= before
+    host.check_output(f"echo second >{state}/journals/orders/1.segment")
+    host.check_output(f"/usr/local/lib/holdfast/restore-state.sh /var/backups/holdfast/state {state}")
+    segment = host.file(f"{state}/journals/orders/1.segment")
+    assert (segment.content_string, segment.user, segment.mode) == ("first\n", "holdfast", 0o660)
+    assert host.check_output(f"cat {state}/replaced-*/journals/orders/1.segment") == "second"
 
 
 def test_the_database_goes_back_to_a_second_of_the_past(host):
