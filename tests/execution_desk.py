@@ -120,6 +120,23 @@ class Desk:
         writer.append(Decision(**(whole | fields)), ts_ns=now_ns - age_ns, origin_ns=now_ns - age_ns - quote_age_ns)
         return client_order_id
 
+    def protect(self, quantity: int, **fields: Any) -> str:  # noqa: ANN401 - any field
+        """Decide on a protective stop as risk-manager does; returns its client order id."""
+        writer = self.writers["orders"]
+        stop = f"hf-{writer.epoch:x}-{writer.next_seq:x}-stop"
+        whole: dict[str, Any] = {
+            "client_order_id": stop,
+            "quantity_e9": quantity * E9,
+            "side": Side.SELL,
+            "is_reduction": 1,
+            "order_type": OrderType.TRAILING_STOP,
+            "time_in_force": TimeInForce.GTC,
+            "trail_percent_e9": 2 * E9,
+            "limit_price_e9": 0,
+        }
+        self.decide(**(whole | fields))
+        return stop
+
     def cancel(self, target: str) -> None:
         self.decide(action=IntentAction.CANCEL, target_client_order_id=target)
 

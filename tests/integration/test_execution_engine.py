@@ -19,7 +19,6 @@ from holdfast._native import (
     Reason,
     Side,
     StatusCode,
-    TimeInForce,
     TradingStateCode,
     TradingStatus,
     encode_order_request,
@@ -241,17 +240,7 @@ async def _held_with_a_stop(desk: Desk, venue: ScriptedVenue) -> str:
     await desk.until(lambda: "accepted" in desk.kinds(bought))
     await venue.fill(venue.by_client_id(bought)[0], 10, "100")
     await desk.until(lambda: desk.status(bought) == "filled")
-    writer = desk.writers["orders"]
-    stop = f"hf-{writer.epoch:x}-{writer.next_seq:x}-stop"
-    desk.decide(
-        client_order_id=stop,
-        side=Side.SELL,
-        is_reduction=1,
-        order_type=OrderType.TRAILING_STOP,
-        time_in_force=TimeInForce.GTC,
-        trail_percent_e9=2 * E9,
-        limit_price_e9=0,
-    )
+    stop = desk.protect(10)
     await desk.until(lambda: "accepted" in desk.kinds(stop))
     return stop
 
@@ -519,14 +508,6 @@ async def test_orders_and_positions_of_others_are_adopted_and_left_alone(
         open_latch(settings).trip("tester", "test", clock.now_ns())
         await desk.until(lambda: desk.status("hf-1-1") == "canceled")
     assert desk.status("by hand") == "partially_filled"
-
-
-async def test_stopping_cancels_the_open_entries(settings: Settings, desk: Desk, scripted_venue: ScriptedVenue) -> None:
-    async with engine_of(settings):
-        order_id = desk.decide()
-        await desk.until(lambda: "accepted" in desk.kinds(order_id))
-    assert desk.status(order_id) == "canceled"
-    assert scripted_venue.by_client_id(order_id)[0]["status"] == "canceled"
 
 
 @pytest.mark.usefixtures("engine")

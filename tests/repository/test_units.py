@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.execution import ending
 from holdfast.service import STOP_TIMEOUT_S, WATCHDOG_INTERVAL_S
-from holdfast.services.execution_engine import STOP_CANCELS_S
+from holdfast.services.execution_engine import STOP_CANCELS_S, STOP_CLOCK_S
 from holdfast.settings.load import CREDENTIALS
 from holdfast.settings.schema import SERVICES
 from repository.monitoring import alerts
@@ -121,9 +122,10 @@ def test_only_what_speaks_to_the_venue_has_its_keys() -> None:
     assert len({users[unit] for unit in ("relay", "api-gateway", "watchdog", "execution-engine")}) == 4
 
 
-def test_stopping_leaves_time_to_cancel_entry_orders() -> None:
+def test_stopping_leaves_time_to_cancel_entry_orders_and_to_protect_what_they_filled() -> None:
+    assert STOP_CLOCK_S + STOP_CANCELS_S + ending.WITHIN_S < STOP_TIMEOUT_S
     for unit in RUNNING:
-        assert seconds(directive(unit, "TimeoutStopSec")) > STOP_CANCELS_S + 2 * STOP_TIMEOUT_S
+        assert seconds(directive(unit, "TimeoutStopSec")) > 2 * STOP_TIMEOUT_S
         assert seconds(directive(unit, "WatchdogSec")) >= 5 * WATCHDOG_INTERVAL_S
 
 

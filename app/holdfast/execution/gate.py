@@ -93,7 +93,8 @@ class Gate:
     Cancels do not pass through here, reductions only through `queues`. `venue_close_ns` is that of the running
     session, `venue_open_ns` that of the next one while none runs; 0: not known by our clock.
     `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
-    comparison still succeeds. `session_trouble` says how calendar and venue differ on the session.
+    comparison still succeeds. `session_trouble` says how calendar and venue differ on the session. `is_stopping`: this
+    process ends, whatever the trading state says until then.
     """
 
     latch: Latch
@@ -110,6 +111,7 @@ class Gate:
     venue_close_ns: int = 0
     venue_open_ns: int = 0
     session_trouble: str = ""
+    is_stopping: bool = False
     halts: Halts | None = None
     clock_health: ClockHealth = field(default_factory=ClockHealth)
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
@@ -137,6 +139,8 @@ class Gate:
         """Return whether the kill latch or the trading state stops all entries."""
         if self.latch.is_set:
             return Closed(Reason.KILL_LATCH, "set")
+        if self.is_stopping:
+            return Closed(Reason.STATE_HALTED, "execution-engine stops")
         if self.state is TradingStateCode.REDUCING:
             return Closed(Reason.STATE_REDUCING, "")
         if self.state is not TradingStateCode.ACTIVE:
@@ -183,6 +187,12 @@ class Gate:
             return None
         return Closed(Reason.APPROVAL_STALE, "decided before the kill latch was set")
 
+    def are_stops_placed(self, now_ns: int) -> bool:
+        """Whether risk-manager lives and places protective stops: while trading is halted it places none."""
+        is_halted = self.latch.is_set or self.state is TradingStateCode.HALTED
+        is_heard = "orders" in self.pages and self._closed_by_heartbeat("orders", Reason.RISK_HEARTBEAT, now_ns) is None
+        return is_heard and not is_halted
+
     def _closed_by_lease(self) -> Closed | None:
         return Closed(Reason.LEASE_OVER, "not renewed") if self.lease.is_winding_down else None
 
@@ -207,11 +217,15 @@ class Gate:
             return Closed(Reason.STREAM_DOWN, "order updates")
         if not self.is_reconcile_fresh or self.reconciled_session != self.stream.session:
             return Closed(Reason.NOT_RECONCILED, f"stream session {self.stream.session}")
-        for name, rule in (("orders", Reason.RISK_HEARTBEAT), ("market_data", Reason.QUOTE_STALE)):
-            age_ns = now_ns - self.pages[name].heartbeat_ns
-            if not -HEARTBEAT_AGE_NS_MAX <= age_ns <= HEARTBEAT_AGE_NS_MAX:
-                return Closed(rule, f"heartbeat of {name} age_ms={age_ns // 1_000_000}")
-        return None
+        return self._closed_by_heartbeat("orders", Reason.RISK_HEARTBEAT, now_ns) or self._closed_by_heartbeat(
+            "market_data", Reason.QUOTE_STALE, now_ns
+        )
+
+    def _closed_by_heartbeat(self, name: str, rule: Reason, now_ns: int) -> Closed | None:
+        age_ns = now_ns - self.pages[name].heartbeat_ns
+        if -HEARTBEAT_AGE_NS_MAX <= age_ns <= HEARTBEAT_AGE_NS_MAX:
+            return None
+        return Closed(rule, f"heartbeat of {name} age_ms={age_ns // 1_000_000}")
 
     def _closed_by_session(self, decision: Decision, now_ns: int) -> Closed | None:
         """Nothing may queue for the next session by accident; crypto always trades."""

@@ -79,6 +79,7 @@ class Ledger:
     _executions: set[str] = field(default_factory=set)
     _executed: dict[str, _Executed] = field(default_factory=dict)
     _unexplained: set[str] = field(default_factory=set)
+    _filled_ns: dict[str, int] = field(default_factory=dict)
     _origins: dict[str, Origin] = field(default_factory=dict)
     _client_ids: dict[str, str] = field(default_factory=dict)
     _sent_ns: dict[str, int] = field(default_factory=dict)
@@ -128,6 +129,8 @@ class Ledger:
             self._executions.add(record.execution_id)
             self.fills_count += 1
             self.latest_event_ns = max(self.latest_event_ns, record.ts_event_ns)
+            if record.strategy:
+                self._filled_ns[record.symbol] = ts_ns
             self._executed.setdefault(record.venue_order_id, _Executed()).journaled_e9 += record.quantity_e9
             self._compare_executed(record.venue_order_id)
         elif isinstance(record, AccountSnapshot):
@@ -264,6 +267,10 @@ class Ledger:
         """Return venue order ids whose reported filled quantity exceeds the journaled executions, by how much (e9)."""
         executed = ((venue_order_id, self._executed[venue_order_id]) for venue_order_id in sorted(self._unexplained))
         return {venue_order_id: each.reported_e9 - each.journaled_e9 for venue_order_id, each in executed}
+
+    def filled_since(self, ts_ns: int) -> set[str]:
+        """Return the symbols of which an order of ours has filled since a time."""
+        return {symbol for symbol, filled_ns in self._filled_ns.items() if filled_ns >= ts_ns}
 
     def _compare_executed(self, venue_order_id: str) -> None:
         executed = self._executed[venue_order_id]

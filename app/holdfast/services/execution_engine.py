@@ -24,6 +24,7 @@ from holdfast._native import (
 )
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.access import credentials, trading_origin
+from holdfast.execution.ending import protected, symbols_opened
 from holdfast.execution.fence import Fence, open_fence
 from holdfast.execution.figures import Figures
 from holdfast.execution.gate import NEEDED_JOURNALS, Gate
@@ -122,13 +123,17 @@ class Engine:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then cancel the entry orders, since nobody would watch them, and what is queued.
 
+        What they had filled gets its protective stops before the end, if risk-manager is there to place them.
+
         Raises: whatever breaks the state; the process must end then.
         """
         works = (self.fence.keep(), self.stream.run(self), self._beat(), self._reconcile(), self._follow())
         loops = [self.sender.tasks.create_task(work) for work in works]
         await stopping.wait()
-        self.gate.state = TradingStateCode.HALTED
+        self.gate.is_stopping = True
+        opened = symbols_opened(self.ledger, clock.now_ns())
         await self._cancel_at_stop()
+        await protected(self.ledger, self.gate, opened)
         self._write_consumed()
         self.stream.close()
         for loop in loops:
@@ -202,7 +207,7 @@ class Engine:
     def _watch_halt(self) -> None:
         latch = self.gate.latch
         is_halted = latch.is_set or not latch.is_linked or self.gate.state is TradingStateCode.HALTED
-        is_halted |= self.fence.is_winding_down
+        is_halted |= self.fence.is_winding_down or self.gate.is_stopping
         if is_halted and not self.sender.is_halted:
             facts = {"state": self.gate.state.label, "lease_left_s": round(self.fence.left_s, 1)}
             log.warning("entries_halted", is_latch_set=latch.is_set, **facts)
