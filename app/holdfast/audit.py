@@ -148,6 +148,27 @@ def lines(state_dir: Path) -> list[Line]:
     return found
 
 
+def lines_after(state_dir: Path, end: Head) -> list[Line] | None:
+    """Return the lines behind an end of the trail; None when what stands there does not follow it."""
+    try:
+        with (state_dir / "audit" / "trail.jsonl").open("rb") as trail:
+            if trail.seek(0, os.SEEK_END) < end.offset:
+                return None
+            trail.seek(end.offset)
+            rest = trail.read()
+    except FileNotFoundError:
+        return None
+    found = []
+    for text in rest.split(b"\n")[:-1]:
+        if _wrong(text, end):
+            return None
+        fields, stop = _fields(text), end.offset + len(text) + 1
+        seq, ts_ns, own = int(str(fields["seq"])), int(str(fields["ts_ns"])), str(fields["hash"])
+        found.append(Line(line=seq, offset=end.offset, end=stop, seq=seq, ts_ns=ts_ns, hash=own))
+        end = Head(seq, stop, own)
+    return found
+
+
 def compare(found: Sequence[Line], known: Mapping[int, str]) -> Damage | None:
     """Return where a trail first differs from what a witness remembers: the hash of each line by its number."""
     by_seq = {line.seq: line for line in found}

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import typer
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -14,6 +15,8 @@ from holdfast import audit
 from holdfast.cli import journal
 from holdfast.services.recorder import Recorder
 from holdfast.settings import Settings
+from holdfast.store import witness
+from holdfast.store.connection import StoreConnection
 
 LINES = 5
 
@@ -26,6 +29,10 @@ def write(state_dir: Path, *reasons: str) -> None:
 def record_all(settings: Settings, database: str) -> None:
     recorder = Recorder(settings.model_copy(update={"database_url": SecretStr(database)}))
     recorder.run(recorder.stop)
+
+
+def differs() -> float:
+    return REGISTRY.get_sample_value("holdfast_recorder_audit_trail_differs") or 0.0
 
 
 def remembered(database: str) -> int:
@@ -97,3 +104,42 @@ def test_a_witness_that_cannot_be_asked_is_said(witnessed: Settings, monkeypatch
     code, answer = verify(witnessed, "postgresql://127.0.0.1:1/none", monkeypatch)
     assert (code, answer["ok"], answer["damage"], answer["records"]) == (1, False, None, LINES)
     assert "127.0.0.1" in str(answer["not_compared"])
+
+
+def test_at_a_new_line_only_what_is_new_is_read_and_now_and_then_everything(
+    witnessed: Settings, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = StoreConnection(database)
+    connection.open()
+    looker = witness.AuditWitness(witnessed.state_dir, connection)
+    looker.look()
+    trail = witnessed.state_dir / "audit/trail.jsonl"
+    whole = trail.read_bytes()
+    blotted = whole.replace(audit.lines(witnessed.state_dir)[1].hash.encode(), b"0" * 64)
+    trail.write_bytes(blotted)
+    write(witnessed.state_dir, "one more")
+    looker.look()
+    assert (remembered(database), differs()) == (LINES + 1, 0)
+    monkeypatch.setattr(witness, "WHOLE_INTERVAL_S", 0.0)
+    again = witness.AuditWitness(witnessed.state_dir, connection)
+    again.look()
+    assert differs() == 1
+    trail.write_bytes(whole + trail.read_bytes()[len(whole) :])
+    again.look()
+    assert (remembered(database), differs()) == (LINES + 1, 0)
+    connection.close()
+
+
+@pytest.mark.parametrize("kept", [LINES - 1, LINES])
+def test_a_line_that_does_not_follow_what_was_seen_makes_the_witness_look_at_everything(
+    witnessed: Settings, database: str, kept: int
+) -> None:
+    connection = StoreConnection(database)
+    connection.open()
+    looker = witness.AuditWitness(witnessed.state_dir, connection)
+    looker.look()
+    shutil.rmtree(witnessed.state_dir / "audit")
+    write(witnessed.state_dir, *("another" for _ in range(kept)), "one more", "and one more")
+    looker.look()
+    assert (remembered(database), differs()) == (LINES, 1)
+    connection.close()
