@@ -724,7 +724,10 @@ RECORDS: Final[tuple[type[Record], ...]]
 # --- End of the generated part
 
 # --- orders
-PROTECTIVE_SUFFIX: Final[str]
+OWN_PREFIX: Final[str]
+
+def is_protective(client_order_id: str) -> bool:
+    """Whether a client order id is that of a protective stop of ours."""
 
 @final
 class Order:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import clock, journals
 from holdfast._native import (
-    PROTECTIVE_SUFFIX,
     Decision,
     IntentAction,
     JournalReader,
@@ -32,6 +31,7 @@ from holdfast._native import (
     TradingStateCode,
     Verdict,
     encode_order_request,
+    is_protective,
 )
 from holdfast.execution import proof, sender
 from holdfast.execution.gate import Gate, flips
@@ -406,9 +406,9 @@ def forget_the_stop_after_an_exit(patch: Patch) -> None:
     made_way: set[tuple[int, str]] = set()
 
     def accept(self: Sender, decision: Decision) -> None:
-        if decision.target_client_order_id.endswith(PROTECTIVE_SUFFIX):
+        if is_protective(decision.target_client_order_id):
             made_way.add((id(self), decision.symbol))
-        elif decision.client_order_id.endswith(PROTECTIVE_SUFFIX) and (id(self), decision.symbol) in made_way:
+        elif is_protective(decision.client_order_id) and (id(self), decision.symbol) in made_way:
             return
         real(self, decision)
 
@@ -419,13 +419,12 @@ def protect_more_than_is_held(patch: Patch) -> None:
     real = flips
 
     def change(_loop: Crooked, record: Any) -> Any:  # noqa: ANN401 - any record
-        if isinstance(record, Decision) and record.client_order_id.endswith(PROTECTIVE_SUFFIX):
+        if isinstance(record, Decision) and is_protective(record.client_order_id):
             return changed(record, quantity_e9=record.quantity_e9 + E9)
         return record
 
     def lenient(decision: Decision, **facts: int) -> Any:  # noqa: ANN401 - the real one's answer
-        is_protective = decision.client_order_id.endswith(PROTECTIVE_SUFFIX)
-        return None if is_protective else real(decision, **facts)
+        return None if is_protective(decision.client_order_id) else real(decision, **facts)
 
     bend(patch, change)
     patch.set(sender, "flips", lenient)

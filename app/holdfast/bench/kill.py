@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import clock
-from holdfast._native import PROTECTIVE_SUFFIX, KillLatch
+from holdfast._native import KillLatch, is_protective
 from holdfast.bench import BenchResult
 from holdfast.bench.tick_to_wire import log_tails, start
 from holdfast.emergency_stop import ENDED, Plan, Report, Stop, Venue
@@ -59,7 +59,7 @@ def _is_entry(line: dict[str, Any]) -> bool:
     is_order = (
         line["kind"] == "request" and line["method"] in {"POST", "PATCH"} and line["path"].startswith("/v2/orders")
     )
-    return is_order and not str((line["body"] or {}).get("client_order_id", "")).endswith(PROTECTIVE_SUFFIX)
+    return is_order and not is_protective(str((line["body"] or {}).get("client_order_id", "")))
 
 
 def run(*, quick: bool) -> list[BenchResult]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from holdfast import clock, crash_points, metrics
 from holdfast._native import (
-    PROTECTIVE_SUFFIX,
     Decision,
     IntentAction,
     Order,
@@ -17,6 +16,7 @@ from holdfast._native import (
     Verdict,
     encode_order_request,
     encode_replace_request,
+    is_protective,
     submitting_event,
 )
 from holdfast.errors import BadInput, RetryLater
@@ -209,7 +209,7 @@ class Sender:
 
     def _awaits_stops(self, decision: Decision, closed: Closed) -> bool:
         """Whether only protective stops stand in the way of a reduction: risk-manager makes them give way."""
-        is_exit = decision.is_reduction and not decision.client_order_id.endswith(PROTECTIVE_SUFFIX)
+        is_exit = decision.is_reduction and not is_protective(decision.client_order_id)
         if not is_exit or closed.rule is not Reason.FLIP_THROUGH_ZERO:
             return False
         stops = self.ledger.protective(decision.symbol, decision.side)
@@ -247,7 +247,7 @@ class Sender:
             return late
         target = self.ledger.orders.get(decision.target_client_order_id)
         queued = self.gate.queues(decision, clock.now_ns(), target)
-        if queued is None and decision.client_order_id.endswith(PROTECTIVE_SUFFIX):
+        if queued is None and is_protective(decision.client_order_id):
             queued = self.gate.halted_since(decision)
         if queued is not None:
             return queued

@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from holdfast._native import (
-    PROTECTIVE_SUFFIX,
     BreakerTripped,
     Decision,
     Reason,
@@ -16,6 +15,7 @@ from holdfast._native import (
     TradingStateCode,
     Trip,
     Verdict,
+    is_protective,
 )
 from holdfast.invariants.evidence import Closure, Evidence
 from holdfast.settings.sessions import load_sessions
@@ -169,7 +169,7 @@ def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
             continue
         if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
             continue
-        if decision.client_order_id.endswith(PROTECTIVE_SUFFIX):
+        if is_protective(decision.client_order_id):
             # A protective stop is meant for every session to come.
             continue
         place = bisect_right(sessions, (event.ts_ns, 2**63)) - 1

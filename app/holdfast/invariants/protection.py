@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from holdfast._native import PROTECTIVE_SUFFIX, BreakerTripped, Reason
+from holdfast._native import BreakerTripped, Reason, is_protective
 from holdfast.invariants.evidence import Evidence
 from holdfast.invariants.orders import OPEN_STATUSES
 
@@ -36,7 +36,7 @@ class VenueOrder:
             left_e9=quantity_e9 - filled_e9,
             filled_e9=filled_e9,
             status=order["status"],
-            is_protective=order["client_order_id"].endswith(PROTECTIVE_SUFFIX),
+            is_protective=is_protective(order["client_order_id"]),
         )
 
     @property
@@ -146,7 +146,7 @@ def no_stop_for_more_than_the_position(evidence: Evidence) -> Iterator[str]:
 def _asked_for_too_much(line: dict[str, Any], seen: "defaultdict[str, deque[tuple[int, int]]]") -> Iterator[str]:
     body = line["body"] or {}
     client_order_id = str(body.get("client_order_id", ""))
-    if not client_order_id.endswith(PROTECTIVE_SUFFIX):
+    if not is_protective(client_order_id):
         return
     recent = seen[body["symbol"]]
     while len(recent) > 1 and recent[1][0] < line["host_ns"] - ARRIVES_WITHIN_NS:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from holdfast._native import (
-    PROTECTIVE_SUFFIX,
     Bar,
     Fill,
     IntentAction,
@@ -29,6 +28,7 @@ from holdfast._native import (
     Side,
     Signal,
     Trade,
+    is_protective,
 )
 from holdfast.strategies.api import OrderRequest, Parameters, SessionEvent, Strategy
 
@@ -171,10 +171,10 @@ class StrategyHost:
 
     def _protects(self, event: OrderEvent) -> bool:
         """Whether an event is of a protective stop or its leg: not a strategy's to follow, its fills are."""
-        is_protective = event.client_order_id.endswith(PROTECTIVE_SUFFIX) or event.parent_order_id in self._protective
-        if is_protective and event.venue_order_id:
+        protects = is_protective(event.client_order_id) or event.parent_order_id in self._protective
+        if protects and event.venue_order_id:
             self._protective.add(event.venue_order_id)
-        return is_protective
+        return protects
 
     def _follow_order(self, slot: Slot, record: OrderEvent | Fill) -> None:
         if isinstance(record, OrderEvent) and record.kind in {OrderEventKind.SUBMITTING, OrderEventKind.WITHHELD}:

@@ -6,11 +6,9 @@ from typing import Self
 
 import msgspec
 
-from holdfast._native import OrderClass, OrderStatus, OrderType, Side, TimeInForce
+from holdfast._native import OWN_PREFIX, OrderClass, OrderStatus, OrderType, Side, TimeInForce
 from holdfast.errors import BadInput
 from holdfast.venues.alpaca.wire import e9, time_ns
-
-OWN_PREFIX = "hf-"
 
 
 class RawOrder(msgspec.Struct, frozen=True):

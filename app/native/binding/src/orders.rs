@@ -246,8 +246,15 @@ pub(crate) fn parse_symbol(symbol: &str) -> PyResult<Symbol> {
     Symbol::new(symbol).ok_or_else(|| PyValueError::new_err(format!("{symbol:?} is not a symbol of at most 16 bytes")))
 }
 
+/// Whether a client order id is that of a protective stop of ours.
+#[pyfunction]
+fn is_protective(client_order_id: &str) -> bool {
+    orders::is_protective(client_order_id)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("PROTECTIVE_SUFFIX", orders::PROTECTIVE_SUFFIX)?;
+    module.add("OWN_PREFIX", orders::OWN_PREFIX)?;
+    module.add_function(wrap_pyfunction!(is_protective, module)?)?;
     module.add_class::<Order>()?;
     module.add_class::<OrderTable>()?;
     module.add_class::<Position>()?;

@@ -15,7 +15,7 @@ mod table;
 pub use book::{PositionBook, SymbolPosition};
 pub use digest::{Digest, FastBuildHasher};
 pub use encode::{Approved, EncodeError, HEAD_BYTES_MAX, encode_new, encode_replace};
-pub use order::{Order, PROTECTIVE_SUFFIX};
+pub use order::{OWN_PREFIX, Order, PROTECTIVE_SUFFIX, is_protective};
 pub use position::{FillEffect, Position, half_even_quotient};
 pub use status::is_terminal;
 pub use submitting::submitting;

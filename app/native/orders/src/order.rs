@@ -73,15 +73,19 @@ pub struct Order {
 }
 
 /// How our client order ids begin.
-const OWN_PREFIX: &str = "hf-";
+pub const OWN_PREFIX: &str = "hf-";
 /// How the client order id of a protective stop ends: the venue, every journal and every restart tell it by this.
 pub const PROTECTIVE_SUFFIX: &str = "-stop";
+
+/// Whether a client order id is that of a protective stop; a stranger's that ends like one is not.
+pub fn is_protective(client_order_id: &str) -> bool {
+    client_order_id.starts_with(OWN_PREFIX) && client_order_id.ends_with(PROTECTIVE_SUFFIX)
+}
 
 impl Order {
     /// Whether risk-manager placed it to protect a position. Its legs at the venue have ids of their own.
     pub fn is_protective(&self) -> bool {
-        let id = self.client_order_id.as_str();
-        id.starts_with(OWN_PREFIX) && id.ends_with(PROTECTIVE_SUFFIX)
+        is_protective(self.client_order_id.as_str())
     }
 
     pub(crate) fn new(client_order_id: Text<128>) -> Self {

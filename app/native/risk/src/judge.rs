@@ -2,7 +2,7 @@
 
 use crate::calendar::SessionDay;
 use crate::gate::{Clock, Gate};
-use holdfast_orders::PROTECTIVE_SUFFIX;
+use holdfast_orders::{OWN_PREFIX, PROTECTIVE_SUFFIX};
 use holdfast_records::{
     AnyRecord, BreakerTripped, Cause, Decision, Header, IntentAction, JournalName, OrderIntent, Reason, Record, Text,
     TradingState, TradingStateCode,
@@ -307,8 +307,8 @@ fn venue_time_ns(record: AnyRecord<'_>) -> i64 {
 /// `hf-EPOCH-SEQ` in hexadecimal: known before the order leaves, never used twice.
 fn client_order_id(epoch: u64, seq: u64) -> Text<48> {
     let mut bytes = [0_u8; 48];
-    bytes[..3].copy_from_slice(b"hf-");
-    let mut end = put_hex(&mut bytes, 3, epoch);
+    bytes[..OWN_PREFIX.len()].copy_from_slice(OWN_PREFIX.as_bytes());
+    let mut end = put_hex(&mut bytes, OWN_PREFIX.len(), epoch);
     bytes[end] = b'-';
     end = put_hex(&mut bytes, end + 1, seq);
     core::str::from_utf8(&bytes[..end])
