@@ -1332,6 +1332,9 @@ class RiskLoop:
     def unprotected(self) -> tuple[int, int]:
         """Symbols whose position lacks its protective stop, and for how long the first of them has, ns."""
     @property
+    def entries_open(self) -> tuple[int, int]:
+        """Entries that may still fill, and those among them that the venue was asked to cancel."""
+    @property
     def turned_ns(self) -> int:
         """When the loop last reported, ns UTC."""
 

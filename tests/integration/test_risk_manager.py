@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,22 @@ from holdfast._native import (
     AccountSnapshot,
     AverageVolume,
     Decision,
+    Fill,
     JournalReader,
     JournalWriter,
+    OrderEvent,
+    OrderEventKind,
+    OrderStatus,
     Reason,
     Reconciled,
     ReconcileScope,
+    Side,
 )
 from holdfast.journals import open_reader, open_writer
 from holdfast.replay import replay_decisions
 from holdfast.service import Frame
 from holdfast.services import risk_manager
+from holdfast.services.risk_manager import CANCELS_BEGIN_WITHIN_S
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.defaults import default_config_dir
 
@@ -78,6 +85,88 @@ async def test_it_judges_by_the_shipped_limits_and_a_replay_agrees(settings: Set
     assert (replayed.difference, replayed.inputs) == ("", 2)
     for writer in writers.values():
         writer.close()
+
+
+async def test_at_a_stop_it_outlasts_an_execution_engine_that_cancels_its_entries(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test itself writes the heartbeat: a machine that lets it wait must not look like the end of execution-engine.
+    monkeypatch.setattr(risk_manager, "HEARD_WITHIN_NS", 60 * E9)
+    writers: dict[str, JournalWriter] = {name: open_writer(settings, name) for name in INPUTS}
+    executions = writers["executions"]
+    engine = asyncio.create_task(_beat(executions))
+    account = AccountSnapshot(equity_e9=10**5 * E9, buying_power_e9=10**5 * E9)
+    for record in (account, Reconciled(scope=ReconcileScope.START_UP, is_complete=1)):
+        executions.append(record, ts_ns=time.time_ns())
+    day_ns = SESSION_NS - 86_400 * E9
+    volume = AverageVolume(symbol="IBM", volume_e9=10**6 * E9, session_count=20, ts_event_ns=day_ns)
+    writers["market_data"].append(volume, ts_ns=time.time_ns())
+    frame = Frame(name="risk-manager", settings=settings)
+    service = asyncio.create_task(risk_manager.run(frame))
+    orders = await asyncio.to_thread(open_reader, settings, "orders")
+    writers["market_data"].append(quote(ts_event_ns=SESSION_NS), ts_ns=time.time_ns())
+    seq = writers["signals"].append(intent(10, expires_ns=time.time_ns() + 60 * E9), ts_ns=time.time_ns())
+    entry = await asyncio.wait_for(_decision(orders, seq), 10)
+    _tell(executions, entry, OrderStatus.NEW)
+    _tell(executions, entry, OrderStatus.NONE, OrderEventKind.CANCEL_REQUESTED)
+    frame.stopping.set()
+    # Longer than its loop sleeps: without a reason to stay it has ended by now.
+    await asyncio.wait({service}, timeout=CANCELS_BEGIN_WITHIN_S / 2)
+    _fill(executions, entry, 4)
+    _tell(executions, entry, OrderStatus.CANCELED, filled=4)
+    stop = await asyncio.wait_for(_decision(orders, 0), 10)
+    assert (stop.side, stop.quantity_e9) == (Side.SELL, 4 * E9)
+    _tell(executions, stop, OrderStatus.NEW)
+    await asyncio.wait_for(service, 10)
+    engine.cancel()
+    for writer in writers.values():
+        writer.close()
+
+
+async def _beat(executions: JournalWriter) -> None:
+    """Live as an execution-engine does."""
+    while True:
+        executions.heartbeat(time.time_ns())
+        await asyncio.sleep(0.05)
+
+
+def _tell(
+    executions: JournalWriter,
+    decision: Decision,
+    status: OrderStatus,
+    kind: OrderEventKind = OrderEventKind.UPDATED,
+    *,
+    filled: int = 0,
+) -> None:
+    """Write what the venue says of an order."""
+    event = OrderEvent(
+        client_order_id=decision.client_order_id,
+        venue_order_id=str(uuid.uuid5(uuid.NAMESPACE_OID, decision.client_order_id)),
+        strategy=decision.strategy,
+        symbol=decision.symbol,
+        side=decision.side,
+        decision_seq=decision.seq,
+        quantity_e9=decision.quantity_e9,
+        filled_quantity_e9=filled * E9,
+        kind=kind,
+        status=status,
+    )
+    executions.append(event, ts_ns=time.time_ns())
+
+
+def _fill(executions: JournalWriter, decision: Decision, quantity: int) -> None:
+    fill = Fill(
+        execution_id=str(uuid.uuid4()),
+        client_order_id=decision.client_order_id,
+        strategy=decision.strategy,
+        symbol=decision.symbol,
+        ts_event_ns=time.time_ns(),
+        quantity_e9=quantity * E9,
+        price_e9=100 * E9,
+        position_quantity_e9=quantity * E9,
+        side=decision.side,
+    )
+    executions.append(fill, ts_ns=time.time_ns())
 
 
 async def _decision(orders: JournalReader, intent_seq: int) -> Decision:

@@ -9,12 +9,17 @@ from collections.abc import Sequence
 import structlog
 
 from holdfast import clock, metrics
-from holdfast._native import Reason, RiskLoop, TradingStateCode
+from holdfast._native import JournalReader, Reason, RiskLoop, TradingStateCode
 from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
 
 REPORT_INTERVAL_S = 1.0
+LOOK_S = 0.02
+# When both are stopped: execution-engine begins to cancel its entries so soon, and ends so late.
+CANCELS_BEGIN_WITHIN_S = 0.5
+OUTLAST_S_MAX = 7.0
+HEARD_WITHIN_NS = 1_000_000_000
 QUANTILES = (0.5, 0.99)
 INPUTS = ("market_data", "signals", "executions", "control")
 
@@ -120,6 +125,25 @@ async def _start(frame: Frame, risk: RiskSettings) -> RiskLoop:
     )
 
 
+async def _outlast(loop: RiskLoop, turning: "asyncio.Future[None]", executions: JournalReader) -> None:
+    """Go on while execution-engine ends, too: what its canceled entries had filled is to be protected at the venue."""
+    begun_s = clock.monotonic_s()
+    while not turning.done():
+        waited_s = clock.monotonic_s() - begun_s
+        is_heard = abs(clock.now_ns() - executions.heartbeat_ns) < HEARD_WITHIN_NS
+        if waited_s >= OUTLAST_S_MAX or not is_heard or not _is_awaited(loop, is_new=waited_s < CANCELS_BEGIN_WITHIN_S):
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+def _is_awaited(loop: RiskLoop, *, is_new: bool) -> bool:
+    """Whether a protective stop is to be placed, or will be once an entry has ended."""
+    if loop.trading_state[0] is TradingStateCode.HALTED:
+        return False
+    (unprotected, _), (entries, canceling) = loop.unprotected, loop.entries_open
+    return bool(unprotected or canceling or (entries and is_new))
+
+
 async def run(frame: Frame) -> None:
     """Run the service until the frame asks it to stop.
 
@@ -129,6 +153,7 @@ async def run(frame: Frame) -> None:
     risk = load_risk_limits(frame.settings)
     loop = await _start(frame, risk)
     report = Report(loop, risk.warn_at_percent)
+    executions = open_reader(frame.settings, "executions", from_seq=0)
     log.info("risk_state_rebuilt", limits_hash=risk.hash, duration_ms=(clock.monotonic_ns() - started_ns) // 1_000_000)
     turning = asyncio.ensure_future(frame.host.run_loop(loop, frame.settings, INPUTS[1:]))
     stopping = asyncio.ensure_future(frame.stopping.wait())
@@ -137,6 +162,7 @@ async def run(frame: Frame) -> None:
         while not (turning.done() or stopping.done()):
             report.update()
             await asyncio.wait({turning, stopping}, timeout=REPORT_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+        await _outlast(loop, turning, executions)
     finally:
         loop.stop()
         stopping.cancel()

@@ -453,6 +453,12 @@ impl RiskLoop {
         self.stats.unprotected()
     }
 
+    /// Entries that may still fill, and those among them that the venue was asked to cancel.
+    #[getter]
+    fn entries_open(&self) -> (u64, u64) {
+        self.stats.entries_open()
+    }
+
     /// When the loop last reported, ns UTC.
     #[getter]
     fn turned_ns(&self) -> i64 {

@@ -257,6 +257,16 @@ impl Gate {
         states.filter(lacks).map(|state| state.symbol)
     }
 
+    /// Entries of ours that may still fill, and those among them that the venue was asked to cancel.
+    pub(crate) fn entries_open(&self) -> (usize, usize) {
+        let open = self.symbols.iter().flat_map(|state| &state.open.indices);
+        let orders = open.map(|&index| self.orders.at(index as usize));
+        let entries = orders.filter(|order| order.is_approved && !order.is_reduction);
+        entries.fold((0, 0), |(open, ending), order| {
+            (open + 1, ending + usize::from(order.is_cancel_requested))
+        })
+    }
+
     fn measure_of(&self, state: &SymbolState, clock: Clock) -> Option<Measure> {
         let in_the_way = self.in_the_way(state, clock.now_ns);
         if in_the_way.is_some() {

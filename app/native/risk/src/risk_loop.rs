@@ -316,6 +316,7 @@ impl RiskLoop {
             oldest_ns.map_or(0, |oldest_ns| now_ns - oldest_ns),
         );
         let gate = &self.judge.gate;
+        self.stats.set_entries_open(gate.entries_open());
         let (state, rule) = gate.trading_state();
         self.stats.set_state(state, rule);
         self.stats.set_usages(&gate.usages());

@@ -28,6 +28,7 @@ pub struct Stats {
     turned_ns: AtomicI64,
     unprotected: AtomicU64,
     unprotected_ns: AtomicI64,
+    entries_open: [AtomicU64; 2],
 }
 
 impl Default for Stats {
@@ -45,6 +46,7 @@ impl Default for Stats {
             turned_ns: AtomicI64::default(),
             unprotected: AtomicU64::default(),
             unprotected_ns: AtomicI64::default(),
+            entries_open: [const { AtomicU64::new(0) }; 2],
         }
     }
 }
@@ -120,6 +122,17 @@ impl Stats {
             self.unprotected.load(Ordering::Relaxed),
             self.unprotected_ns.load(Ordering::Relaxed),
         )
+    }
+
+    pub(crate) fn set_entries_open(&self, (open, ending): (usize, usize)) {
+        self.entries_open[0].store(open as u64, Ordering::Relaxed);
+        self.entries_open[1].store(ending as u64, Ordering::Relaxed);
+    }
+
+    /// Entries that may still fill, and those among them that the venue was asked to cancel.
+    pub fn entries_open(&self) -> (u64, u64) {
+        let [open, ending] = &self.entries_open;
+        (open.load(Ordering::Relaxed), ending.load(Ordering::Relaxed))
     }
 
     /// Intents approved.
