@@ -14,6 +14,7 @@ NOT_A_RULE = {
     "cool_down_ns",
     "order_rate_per_s_max",
     "price_drift_window_ns",
+    "protection_bracket_rest_ns",
     "protection_distance_max_e9",
     "protection_loss_max_e9",
     "protection_profit_e9",

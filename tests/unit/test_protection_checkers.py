@@ -96,14 +96,24 @@ def test_the_held_leg_of_a_canceled_pair_covers_only_while_it_is_open() -> None:
     assert list(every_position_protected(tape.evidence(is_healed=True)))
 
 
-@pytest.mark.parametrize(("filled", "is_found"), [(4, False), (3, True)])
-def test_the_legs_of_an_entry_cover_what_it_has_filled(*, filled: int, is_found: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "filled", "is_found"),
+    [("filled", 4, False), ("filled", 3, True), ("partially_filled", 4, True), ("canceled", 4, False)],
+)
+def test_the_legs_of_an_entry_cover_what_it_has_filled_once_it_has_ended(
+    *, status: str, filled: int, is_found: bool
+) -> None:
     shared = {"symbol": "IBM", "side": "sell", "status": "held", "qty": "10", "filled_qty": "0"}
     legs = [{"id": name, "client_order_id": name, **shared} for name in ("profit", "stop")]
     entry: dict[str, object] = {"side": "buy", "legs": legs}
     tape = Tape().order(0, "hf-1-1", "new", 10, **entry).fill(1, 4, 4)
-    tape.order(1, "hf-1-1", "partially_filled", 10, **entry, filled_qty=str(filled))
+    tape.order(1, "hf-1-1", status, 10, **entry, filled_qty=str(filled))
     assert bool(list(every_position_protected(tape.evidence(is_healed=True)))) == is_found
+
+
+def test_what_a_stranger_names_like_a_stop_of_ours_is_none() -> None:
+    tape = Tape().fill(0, 10, 10).order(1, "hf-1-2-stop", "new", 10).order(2, "manual-stop", "new", 1)
+    assert not list(no_stop_for_more_than_the_position(tape.order(3, "hf-1-4", "canceled", 1).evidence()))
 
 
 def test_stops_beyond_the_position_are_seen() -> None:

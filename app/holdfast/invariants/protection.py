@@ -81,8 +81,10 @@ class SymbolBoard:
             return max(working)
         held_e9 = max(self.orders[name].left_e9 for name in members)
         parent = self.orders.get(root)
-        is_entry = parent is not None and parent.side != self.orders[members[0]].side
-        return min(held_e9, parent.filled_e9) if is_entry and parent is not None else held_e9
+        if parent is None or parent.side == self.orders[members[0]].side:
+            return held_e9
+        # The legs of an entry sleep until it has filled whole.
+        return 0 if parent.is_open else min(held_e9, parent.filled_e9)
 
 
 @dataclass(slots=True)

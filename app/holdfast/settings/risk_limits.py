@@ -105,6 +105,7 @@ class ProtectionSection(Section):
     take_profit_percent: Annotated[Positive, Native("protection_profit_e9", PERCENT)]
     settle_ms: Annotated[Positive, Native("protection_settle_ns", NS_PER_MS)]
     within_ms: Annotated[Positive, Native("protection_within_ns", NS_PER_MS)]
+    bracket_rest_max_ms: Annotated[Positive, Native("protection_bracket_rest_ns", NS_PER_MS)]
     rejects_max: Annotated[Positive, Native("protection_rejects_max")]
     renew_after_days: Annotated[Positive, Native("protection_renew_ns", NS_PER_DAY)]
     waiver: tuple[Waiver, ...] = Field(default=(), max_length=8)

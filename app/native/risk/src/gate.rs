@@ -410,6 +410,7 @@ impl Gate {
             self.counters.rejects.count(is_rejection, ts_ns, &self.limits);
         }
         self.recount_order(applied.index);
+        self.note_part_fill(applied.index, ts_ns);
         self.watch_overfill(applied.index);
         self.watch_protection(applied.index, was_open, ts_ns);
     }
@@ -427,6 +428,7 @@ impl Gate {
             self.note_share(fill, ts_ns);
         }
         self.recount_order(applied.index);
+        self.note_part_fill(applied.index, ts_ns);
         self.watch_overfill(applied.index);
     }
 

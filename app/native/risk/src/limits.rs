@@ -147,6 +147,8 @@ macro_rules! for_each_limit {
             protection_settle_ns = at_most(5 * SECOND_NS);
             /// How long a position may be without its stop.
             protection_within_ns = at_most(60 * SECOND_NS);
+            /// How long an entry with legs may stay filled in part: the venue wakes its legs once it has filled whole.
+            protection_bracket_rest_ns = at_most(30 * SECOND_NS);
             /// Protective stops in a row that the venue refuses before entries of the symbol stop.
             protection_rejects_max = at_most(100);
             /// Age at which a protective stop is placed anew: the venue ends orders after 90 days.
@@ -332,6 +334,12 @@ impl RiskLimits {
             (
                 "protection_settle_ns",
                 self.protection_settle_ns,
+                1,
+                self.protection_within_ns,
+            ),
+            (
+                "protection_bracket_rest_ns",
+                self.protection_bracket_rest_ns,
                 1,
                 self.protection_within_ns,
             ),

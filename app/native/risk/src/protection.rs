@@ -10,8 +10,8 @@ use crate::stop_terms::{Terms, prices};
 use crate::symbol::SymbolState;
 use holdfast_orders::{Order, Position};
 use holdfast_records::{
-    BreakerTripped, Decision, E9, Fill, IntentAction, OrderStatus, OrderType, PositionSnapshot, Reason, Side, Symbol,
-    Text, TradingStateCode, Verdict, notional_e9,
+    BreakerTripped, Decision, E9, Fill, IntentAction, OrderClass, OrderStatus, OrderType, PositionSnapshot, Reason,
+    Side, Symbol, Text, TradingStateCode, Verdict, notional_e9,
 };
 
 /// Protective stops of one share before they are taken together.
@@ -96,7 +96,8 @@ impl Guard {
 pub(crate) enum Measure {
     /// Place a stop.
     Place(Terms),
-    /// Take back the stop with this index: it is in the way, or another has to take its place.
+    /// Cancel the order with this index: a stop that is in the way or gives its place to another, or an entry that stays
+    /// filled in part while its legs sleep.
     Cancel(usize),
 }
 
@@ -176,6 +177,18 @@ impl Gate {
         }
     }
 
+    /// Remembers since when an entry of ours with legs has been filled in part.
+    pub(crate) fn note_part_fill(&mut self, index: usize, ts_ns: i64) {
+        let order = self.orders.at(index);
+        let has_legs =
+            matches!(order.order_class, OrderClass::BRACKET | OrderClass::OTO) && order.parent_order_id.is_nil();
+        let is_entry = order.is_approved && !order.is_reduction && has_legs;
+        let reserved = &mut self.reserved[index];
+        if is_entry && order.is_open() && order.filled_quantity_e9() > 0 && reserved.part_filled_ns == 0 {
+            reserved.part_filled_ns = ts_ns;
+        }
+    }
+
     /// Looks at what an event says about a protective stop, or about an order that closes.
     pub(crate) fn watch_protection(&mut self, index: usize, was_open: bool, ts_ns: i64) {
         let order = *self.orders.at(index);
@@ -252,7 +265,11 @@ impl Gate {
                 let order = self.orders.at(index as usize);
                 order.is_protective() && !order.is_at_venue()
             };
-            state.guard.shares.iter().any(lacks_stop) || state.open.indices.iter().any(is_unproven)
+            let has_sleeping_legs = |&index: &u32| self.sleeping(state, index as usize).is_some();
+            let mut open = state.open.indices.iter();
+            open.any(has_sleeping_legs)
+                || state.guard.shares.iter().any(lacks_stop)
+                || state.open.indices.iter().any(is_unproven)
         };
         states.filter(lacks).map(|state| state.symbol)
     }
@@ -268,9 +285,11 @@ impl Gate {
     }
 
     fn measure_of(&self, state: &SymbolState, clock: Clock) -> Option<Measure> {
-        let in_the_way = self.in_the_way(state, clock.now_ns);
-        if in_the_way.is_some() {
-            return in_the_way;
+        let cancel = self
+            .in_the_way(state, clock.now_ns)
+            .or_else(|| self.stalled(state, clock.now_ns));
+        if cancel.is_some() {
+            return cancel.map(Measure::Cancel);
         }
         let shares = state.guard.shares.iter();
         shares
@@ -279,7 +298,7 @@ impl Gate {
     }
 
     /// A stop that is more than what is held and not being closed otherwise.
-    fn in_the_way(&self, state: &SymbolState, now_ns: i64) -> Option<Measure> {
+    fn in_the_way(&self, state: &SymbolState, now_ns: i64) -> Option<usize> {
         if state.open.protective_buy_e9 == 0 && state.open.protective_sell_e9 == 0 {
             return None;
         }
@@ -287,15 +306,32 @@ impl Gate {
             let closing = self.closing(state, Some(share.strategy), now_ns);
             let held_e9 = held_e9(state, share).min(state.position.quantity_e9.abs());
             if closing.exits_e9 + closing.guarding_e9 > held_e9 && closing.guards > 0 {
-                return closing.guard.map(Measure::Cancel);
+                return closing.guard;
             }
         }
         let closing = self.closing(state, None, now_ns);
         let is_excess = closing.exits_e9 + closing.guarding_e9 > state.position.quantity_e9.abs();
         if is_excess && closing.guards > 0 {
-            return closing.guard.map(Measure::Cancel);
+            return closing.guard;
         }
-        self.astray(state, now_ns).map(Measure::Cancel)
+        self.astray(state, now_ns)
+    }
+
+    /// Since when an open entry has legs that sleep over what has filled; nothing if none has or a waiver says so.
+    fn sleeping(&self, state: &SymbolState, index: usize) -> Option<i64> {
+        let since_ns = self.reserved[index].part_filled_ns;
+        let is_waived = || self.limits.waivers.covers(self.orders.at(index).strategy, state.symbol);
+        (since_ns != 0 && !is_waived()).then_some(since_ns)
+    }
+
+    /// An entry that stays filled in part: its rest is given up, and what it filled gets a stop of ours.
+    fn stalled(&self, state: &SymbolState, now_ns: i64) -> Option<usize> {
+        let is_overdue = |since_ns: i64| now_ns >= since_ns.saturating_add(self.limits.protection_bracket_rest_ns);
+        state.open.indices.iter().map(|&index| index as usize).find(|&index| {
+            self.sleeping(state, index).is_some_and(is_overdue)
+                && !self.orders.at(index).is_cancel_requested
+                && !self.is_leaving(index, now_ns)
+        })
     }
 
     /// A stop on the side that would make the position greater.

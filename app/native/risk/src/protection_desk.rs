@@ -7,8 +7,8 @@ use crate::limits::RiskLimits;
 use crate::margin::MarginRegime;
 use holdfast_records::{
     AccountSnapshot, AnyRecord, AverageVolume, BreakerTripped, Cause, Decision, E9, Fill, Header, IntentAction,
-    OrderEvent, OrderEventKind, OrderIntent, OrderStatus, OrderType, Quote, ReconcileScope, Reconciled, Record, Side,
-    Symbol, Text, TimeInForce, Uuid, Verdict,
+    OrderClass, OrderEvent, OrderEventKind, OrderIntent, OrderStatus, OrderType, Quote, ReconcileScope, Reconciled,
+    Record, Side, Symbol, Text, TimeInForce, Uuid, Verdict,
 };
 
 const NOW_NS: i64 = 1_720_013_400 * E9;
@@ -64,6 +64,7 @@ pub(crate) fn limits() -> RiskLimits {
         protection_trail_e9: 3 * PERCENT / 2,
         protection_profit_e9: 5 * PERCENT,
         protection_settle_ns: E9 / 10,
+        protection_bracket_rest_ns: 2 * E9,
         protection_rejects_max: 3,
         ..RiskLimits::loosest()
     }
@@ -149,19 +150,27 @@ impl Desk {
     }
 
     pub(crate) fn ask(&mut self, side: Side, quantity: i64, price: i64) -> Vec<Decision> {
-        let intent = OrderIntent {
-            strategy: Text::truncated("test"),
-            symbol: Symbol::truncated("IBM"),
-            quantity_e9: quantity * E9,
-            limit_price_e9: price * E9,
-            action: IntentAction::NEW,
-            side,
-            order_type: OrderType::LIMIT,
-            time_in_force: TimeInForce::DAY,
-            ..OrderIntent::default()
-        };
+        self.ask_for(OrderIntent {
+            order_class: OrderClass::SIMPLE,
+            ..wish(side, quantity, price)
+        })
+    }
+
+    /// Asks for a purchase with both legs.
+    pub(crate) fn ask_for_bracket(&mut self, quantity: i64, price: i64) -> Decision {
+        let decided = self.ask_for(OrderIntent {
+            order_class: OrderClass::BRACKET,
+            take_profit_price_e9: (price + 5) * E9,
+            stop_loss_price_e9: (price - 2) * E9,
+            ..wish(Side::BUY, quantity, price)
+        });
+        assert_eq!(decided[0].verdict, Verdict::APPROVED, "{:?}", decided[0].rule);
+        decided[0]
+    }
+
+    fn ask_for(&mut self, intent: OrderIntent) -> Vec<Decision> {
         self.now_ns += 1_000_000_000;
-        self.quote(price * E9);
+        self.quote(intent.limit_price_e9);
         let header = Header {
             seq: self.kept.seq + 1,
             ts_ns: self.now_ns,
@@ -187,6 +196,29 @@ impl Desk {
             filled_quantity_e9: filled_e9,
             order_type: order.order_type,
             order_class: order.order_class,
+            ts_event_ns: self.now_ns,
+            kind: OrderEventKind::UPDATED,
+            status,
+            ..OrderEvent::default()
+        };
+        self.judge.gate.apply_execution(any(&event), self.now_ns);
+    }
+
+    /// The venue tells of an exit leg of an entry.
+    pub(crate) fn leg(&mut self, entry: &Decision, status: OrderStatus) {
+        let leg = Decision {
+            client_order_id: Text::truncated("venue-leg"),
+            ..*entry
+        };
+        let event = OrderEvent {
+            client_order_id: Text::truncated("venue-leg"),
+            venue_order_id: venue_id(&leg),
+            parent_order_id: venue_id(entry),
+            strategy: entry.strategy,
+            symbol: entry.symbol,
+            side: Side::SELL,
+            quantity_e9: entry.quantity_e9,
+            order_class: entry.order_class,
             ts_event_ns: self.now_ns,
             kind: OrderEventKind::UPDATED,
             status,
@@ -225,6 +257,20 @@ impl Desk {
         self.event(&decided[0], OrderStatus::NEW, 0);
         assert_eq!(self.step(E9).len(), 0);
         decided[0]
+    }
+}
+
+fn wish(side: Side, quantity: i64, price: i64) -> OrderIntent {
+    OrderIntent {
+        strategy: Text::truncated("test"),
+        symbol: Symbol::truncated("IBM"),
+        quantity_e9: quantity * E9,
+        limit_price_e9: price * E9,
+        action: IntentAction::NEW,
+        side,
+        order_type: OrderType::LIMIT,
+        time_in_force: TimeInForce::DAY,
+        ..OrderIntent::default()
     }
 }
 

@@ -308,3 +308,50 @@ fn after_a_split_a_stop_follows_the_venues_average_price_and_what_both_count() {
         );
     }
 }
+
+#[test]
+fn what_a_bracket_filled_in_part_gets_a_stop_once_its_rest_is_given_up() {
+    let mut desk = Desk::open(&limits());
+    let entry = desk.ask_for_bracket(10, 100);
+    desk.event(&entry, OrderStatus::PARTIALLY_FILLED, 4 * E9);
+    desk.fill(&entry, 4 * E9);
+    desk.leg(&entry, OrderStatus::HELD);
+    assert_eq!(desk.judge.gate.unprotected().count(), 1, "its legs sleep");
+    assert_eq!(desk.step(2 * E9 - 1).len(), 0, "it may fill whole yet");
+    let decided = desk.step(1);
+    assert_eq!((decided.len(), decided[0].action), (1, IntentAction::CANCEL));
+    assert_eq!(decided[0].target_client_order_id, entry.client_order_id);
+    assert_eq!(desk.step(E9).len(), 0, "told once");
+    desk.event(&entry, OrderStatus::CANCELED, 4 * E9);
+    desk.leg(&entry, OrderStatus::CANCELED);
+    let stop = desk.settle()[0];
+    assert_eq!((stop.action, stop.quantity_e9), (IntentAction::NEW, 4 * E9));
+}
+
+#[test]
+fn a_bracket_that_fills_whole_in_time_keeps_its_legs() {
+    let mut desk = Desk::open(&limits());
+    let entry = desk.ask_for_bracket(10, 100);
+    desk.event(&entry, OrderStatus::PARTIALLY_FILLED, 4 * E9);
+    desk.fill(&entry, 4 * E9);
+    desk.leg(&entry, OrderStatus::HELD);
+    desk.event(&entry, OrderStatus::FILLED, 10 * E9);
+    desk.fill(&entry, 6 * E9);
+    desk.leg(&entry, OrderStatus::NEW);
+    assert_eq!(desk.step(10 * E9).len(), 0);
+    assert_eq!(desk.judge.gate.unprotected().count(), 0);
+}
+
+#[test]
+fn a_bracket_that_a_waiver_covers_may_stay_filled_in_part() {
+    let waiver = Waiver {
+        symbol: Symbol::truncated("IBM"),
+        ..Waiver::default()
+    };
+    let waivers = Waivers::new(&[waiver]).expect("one fits");
+    let mut desk = Desk::open(&RiskLimits { waivers, ..limits() });
+    let entry = desk.ask_for_bracket(10, 100);
+    desk.fill(&entry, 4 * E9);
+    assert_eq!(desk.step(10 * E9).len(), 0);
+    assert_eq!(desk.judge.gate.unprotected().count(), 0);
+}

@@ -57,6 +57,8 @@ pub(crate) struct Reserved {
     pub(crate) decided_ns: i64,
     /// When a protective stop was told to make way; 0 for never.
     pub(crate) cancel_ns: i64,
+    /// Since when an entry with legs has been filled in part; 0 for never.
+    pub(crate) part_filled_ns: i64,
     /// The stop price that a protective stop was approved with; 0 for one that trails.
     pub(crate) stop_price_e9: i64,
 }
