@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore molecule lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -29,7 +29,7 @@ campaign: setup ## Trade under faults and crashes, again and again, and judge. R
 	@$(WITHIN) holdfast campaign $(CAMPAIGN_OPTIONS)
 
 test: ## Run every check: lint, types, native tests, Python tests. The summary comes last.
-	@app/setup/setup.sh lints servers
+	@app/setup/setup.sh lints servers roles
 	@$(WITHIN) python app/setup/checks.py
 
 boundaries: setup ## Print every risk rule at its boundary: the limit passes, the next unit is denied.
@@ -59,6 +59,10 @@ molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. R
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints
 	@$(WITHIN) python app/setup/checks.py --only lint
+
+ansible-lint: ## Check ansible/ and roles/ with ansible-lint's production profile (a minute).
+	@app/setup/setup.sh ansible
+	@PATH=$(CURDIR)/.venv/lab/bin:$$PATH ansible-lint --offline -q
 
 types: setup ## Check the types only.
 	@$(WITHIN) python app/setup/checks.py --only types

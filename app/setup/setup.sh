@@ -1,11 +1,11 @@
 #!/bin/bash
-# setup.sh [lints] [servers] [bench] [ansible] [lab]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
+# setup.sh [lints] [servers] [bench] [ansible] [lab] [roles]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
 #
 # Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
 # script takes a fraction of a second. `lints` adds clippy and rustfmt, `servers` the programs that check and run what is
 # in monitoring/ and systemd/, `bench` the peers of the benchmarks with the older versions that they want, in an environment of
 # their own: .venv/peers. `ansible` adds what runs, checks and tests ansible/ and roles/ in .venv/lab, with the collections that they
-# use; `lab` adds to it the programs that boot test hosts.
+# use; `lab` adds to it the programs that boot test hosts, `roles` is `ansible` where a Python is new enough for it, else nothing.
 # Everything it says goes to stderr.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
@@ -198,6 +198,13 @@ flock -n 9 || { say "another set-up is running here; waiting for it" && flock 9;
 system_packages
 install_requirements dev "$VENV"
 for wish in "$@"; do
+    if [ "$wish" = roles ]; then
+        if ! find_python "$PYTHON_MIN_LAB" >/dev/null; then
+            say "no Python $PYTHON_MIN_LAB or newer here: the tests of ansible/ are left out"
+            continue
+        fi
+        wish=ansible
+    fi
     case $wish in
     lints) rust_lints ;;
     servers) monitoring_and_units ;;
@@ -207,7 +214,7 @@ for wish in "$@"; do
         collections
         if [ "$wish" = lab ]; then lab_programs; fi
         ;;
-    *) fail "expected lints, servers, bench, ansible or lab, found $wish" ;;
+    *) fail "expected lints, servers, bench, ansible, lab or roles, found $wish" ;;
     esac
 done
 native_module
