@@ -39,15 +39,17 @@ def variables(inventory: Path) -> dict[str, Any]:
 
 
 def rendered(text: str, known: dict[str, Any]) -> str:
-    """Return a text with the plain variables in it replaced by their values, as often as it takes."""
+    """Return a text with the variables in it replaced by their values, filters aside; those of a vault by their names."""
 
     def value(match: re.Match[str]) -> str:
         found: Any = known
         for name in match[1].split("."):
+            if name not in found:
+                return f"<{match[1]}>"
             found = found[name]
         return str(found)
 
-    while (replaced := re.sub(r"\{\{ ([\w.]+) \}\}", value, text)) != text:
+    while (replaced := re.sub(r"\{\{ ([\w.]+)(?: \|[^}]*)? \}\}", value, text)) != text:
         text = replaced
     return text
 
