@@ -39,7 +39,7 @@ def variables(inventory: Path) -> dict[str, Any]:
 
 
 def rendered(text: str, known: dict[str, Any]) -> str:
-    """Return a text with the variables in it replaced by their values, filters aside; those of a vault by their names."""
+    """Return a text with its variables replaced by their values, filters aside; those of a vault by their names."""
 
     def value(match: re.Match[str]) -> str:
         found: Any = known
