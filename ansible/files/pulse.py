@@ -11,7 +11,7 @@ E9 = 10**9
 class PulseParameters(Parameters):
     """How much and how long."""
 
-    quantity_e9: int = Field(default=10_000_000, gt=0)
+    quantity_e9: int = Field(default=1_000_000, gt=0)
     hold_s: float = Field(default=2.0, gt=0)
     pause_s: float = Field(default=3.0, gt=0)
 

@@ -6,7 +6,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
-module: files
+module: holdfast_files
 short_description: Folders, text files and links as they should be
 description:
   - What C(copy), C(template) and C(file) do one at a time, the first two in two visits of the host.
