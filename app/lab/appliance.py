@@ -25,7 +25,7 @@ FILLS_WANTED = 5
 EXPOSURE_MAX = 1.5
 EXPOSURE_OFFLINE_MAX = 0.6
 EXPOSURE_SERVER_MAX = 2.0
-OFFLINE = ("trading-backup", "trading-base-backup", "trading-restore-drill")
+OFFLINE = ("trading-archive", "trading-backup", "trading-base-backup", "trading-restore-drill")
 CONFINED = ("'trading-*'", "'postgresql@*'", "'prometheus*'")
 OVERALL = re.compile(r"Overall exposure level for (\S+): ([\d.]+)")
 RECAP = re.compile(r"^(\S+)\s*: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)

@@ -17,7 +17,7 @@ from lab.place import LABS, LabError, run, say
 LOST, SPARE = "trader", "spare"
 BACKUPS = ("var/lib/pgbackrest", "var/backups/holdfast")
 CONFIG = ("--config", "/etc/holdfast", "--env", "production")
-CAUGHT_UP_TIMEOUT_S = 120
+CAUGHT_UP_TIMEOUT_S = 300
 
 
 def lead_to(host: Host) -> None:

@@ -19,9 +19,12 @@ for journal in "$state"/journals/*/; do
     find "$journal" -name '*.segment' -newermt "$since" \
         -exec cp --sparse=always --preserve=timestamps --target-directory="$folder/journals/$name" {} +
 done
-for part in audit latch; do
-    if [ -e "$state/$part" ]; then cp --recursive --preserve=timestamps "$state/$part" "$folder/"; fi
-done
+# File by file: the unit may not make a folder with the bit that hands on its group, which cp would copy.
+if [ -d "$state/audit" ]; then
+    mkdir -p "$folder/audit"
+    find "$state/audit" -type f -exec cp --preserve=timestamps --target-directory="$folder/audit" {} +
+fi
+if [ -e "$state/latch" ]; then cp --preserve=timestamps "$state/latch" "$folder/latch"; fi
 sync --file-system "$folder"
 find "$folder/journals" -name '*.segment' -mtime +30 -delete
 echo "$begun" >"$folder/archived.part"

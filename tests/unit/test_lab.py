@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import inventory
+from lab import inventory, molecule
 from lab.alert_sinks import Heard
 from lab.appliance import RECAP
 from lab.drill import Fault, hear
@@ -91,3 +91,17 @@ def test_drill_hears_its_own_alert_in_its_time_and_status_only(tmp_path: Path, m
     assert {way: at_s for way, (at_s, _) in found.items()} == {"mail": 3.5, "webhook": 4.0}
     dead_man = Fault("", lambda _: None, lambda _: None, "", frozenset({"dead-man"}), 1.0)
     assert hear("some", dead_man, "firing", 100.0) == {"dead-man": (4.5, "no heartbeat")}
+
+
+def test_a_scenario_is_told_by_its_two_runs_and_its_tests() -> None:
+    recap = "PLAY RECAP ***\nlocalhost : ok=3 changed=2 unreachable=0\n"
+    runs = "".join(f"PLAY RECAP ***\nhost : ok=9 changed={changed} unreachable=0\n" for changed in (5, 0, 1))
+    log = f"{recap}{runs}===== 1 failed, 16 passed in 4.20s =====\n{recap}"
+    found = molecule.outcome("node_exporter", log, is_ok=False, seconds=3.21)
+    assert (found.changed, found.changed_again, found.tests) == (5, 0, "1 failed, 16 passed")
+    assert molecule.line(found).startswith("FAILED node_exporter")
+    assert molecule.outcome("base", recap, is_ok=False, seconds=1.0).tests == "none ran"
+
+
+def test_every_role_has_a_scenario() -> None:
+    assert set(molecule.roles()) == {path.name for path in (molecule.ROOT / "roles").iterdir()} - {"_common"}

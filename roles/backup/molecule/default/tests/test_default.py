@@ -50,7 +50,7 @@ def test_a_backup_is_verified_told_and_restored_by_the_drill(host):
 
 def test_the_state_of_trading_is_archived_and_put_back(host):
     state = "/var/lib/holdfast"
-    host.check_output(f"useradd --system --gid holdfast holdfast || true; mkdir -p {state}/journals/orders {state}/audit")
+    host.check_output(f"useradd --system --gid holdfast holdfast || true; mkdir -p {state}/journals/orders {state}/audit && chmod 2770 {state}/audit")
     host.check_output(f"for part in journals/orders/header journals/orders/1.segment audit/head latch; do echo first >{state}/$part; done")
     host.check_output(f"chgrp -R holdfast {state} && chmod -R g+rX {state}")
     before = int(host.check_output("date +%s"))
