@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from running_gateway import WAIT_S
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,7 +43,7 @@ class EventClient:
         """What the server chose."""
         return self._socket.subprotocol
 
-    def receive_message(self, timeout_s: float = WAIT_S) -> list[dict[str, Any]]:
+    def receive_message(self, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """Return the records of the next message. Raises: TimeoutError, ConnectionClosed."""
         return self._runner.run(self._receive(timeout_s))
 
@@ -55,7 +55,7 @@ class EventClient:
         return events
 
     async def _connect(self) -> ClientConnection:
-        return await connect(self._url, ssl=self._tls, open_timeout=WAIT_S, **self._options)
+        return await connect(self._url, ssl=self._tls, open_timeout=PATIENCE_S, **self._options)
 
     async def _receive(self, timeout_s: float) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout_s):

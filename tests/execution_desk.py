@@ -28,12 +28,12 @@ from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.services import execution_engine
 from holdfast.settings import Settings
+from patience import PATIENCE_S
 
 E9 = 1_000_000_000
 LIMITS_HASH = 77
 # 2099-01-01 21:00 UTC, the close that the scripted venue tells.
 SCRIPTED_SESSIONS = ((0, 4_070_984_400 * E9),)
-WITHIN_S = 10.0
 
 
 def settings_for(tmp_path: Path, *, url: str, stream_url: str) -> Settings:
@@ -176,12 +176,12 @@ class Desk:
     async def until(self, is_true: Callable[[], object]) -> None:
         """Wait until something holds."""
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while not is_true():  # noqa: ASYNC110 - what is waited for is on disk
                     await asyncio.sleep(0.005)
         except TimeoutError:
             lines = "\n".join(str(record) for record in self.written()[-12:])
-            raise AssertionError(f"not within {WITHIN_S} s; the journal ends with\n{lines}") from None
+            raise AssertionError(f"not within {PATIENCE_S} s; the journal ends with\n{lines}") from None
 
 
 @asynccontextmanager
@@ -224,7 +224,7 @@ async def engine_of(settings: Settings, *, is_killed: bool = False) -> AsyncIter
 async def _served(frame: Frame, ready: asyncio.Event, *, is_killed: bool) -> AsyncIterator[None]:
     service = asyncio.create_task(execution_engine.run(frame))
     waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait({service, waiting}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({service, waiting}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if service.done():
         service.result()
@@ -236,4 +236,4 @@ async def _served(frame: Frame, ready: asyncio.Event, *, is_killed: bool) -> Asy
             service.cancel()
         frame.stopping.set()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(service, WITHIN_S)
+            await asyncio.wait_for(service, PATIENCE_S)

@@ -35,6 +35,7 @@ from holdfast._native import (
     wait_any,
 )
 from holdfast.settings.margin_rules import load_margin_rules
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from holdfast._native import Record
@@ -47,7 +48,6 @@ INPUTS = {
     "executions": JournalName.EXECUTIONS,
     "control": JournalName.CONTROL,
 }
-WAIT_S = 10.0
 
 
 def limits(**changes: int) -> RiskLimits:
@@ -123,7 +123,7 @@ class RiskBench:
 
     def reader(self, name: str) -> JournalReader:
         """Open a journal at its first record."""
-        return JournalReader(str(self.state / name), from_seq=1, spin_us=0, wait_s=WAIT_S)
+        return JournalReader(str(self.state / name), from_seq=1, spin_us=0, wait_s=PATIENCE_S)
 
     @contextmanager
     def running(self) -> Iterator[RiskLoop]:
@@ -148,7 +148,7 @@ class RiskBench:
             yield loop
         finally:
             loop.stop()
-            thread.join(WAIT_S)
+            thread.join(PATIENCE_S)
 
     def replay(self) -> RiskReplay:
         """Judge again everything that was recorded."""
@@ -174,7 +174,7 @@ class Follower:
 
     def until(self, is_found: Callable[[Record], bool]) -> Record:
         """Return the first record from here on that fits; TimeoutError when none comes."""
-        deadline_s = time.monotonic() + WAIT_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline_s:
             for record in self.reader.read(1):
                 self.seen.append(record)

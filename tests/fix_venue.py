@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.venues.simulated import Ledger, SimulatedVenue, SimulatedVenueSettings
+from patience import PATIENCE_S
 
 KEY_ID = "PKSIMULATED"
 SECRET_KEY = "simulated-secret"
@@ -84,7 +85,7 @@ def start_venue(tmp_path: Path) -> Iterator[StartVenue]:
     yield start
     for venue in running:
         venue.process.terminate()
-        venue.process.wait(timeout=10)
+        venue.process.wait(timeout=PATIENCE_S)
         assert venue.process.stdout is not None
         venue.process.stdout.close()
 

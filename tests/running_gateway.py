@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._native import RiskLimits
 from holdfast.services.api_gateway import serve
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.settings import Settings
     from trading_day import Day
 
-WAIT_S = 20.0
 LIMITS = RiskLimits(
     is_short_allowed=False,
     is_resumed_by_operator=True,
@@ -55,7 +55,7 @@ class Gateway:
         if role:
             request.add_header("authorization", f"Bearer {self.tokens.get(role, role)}")
         try:
-            with urllib.request.urlopen(request, timeout=WAIT_S, context=self.tls) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S, context=self.tls) as response:  # noqa: S310
                 return _answer(response)
         except urllib.error.HTTPError as error:
             return _answer(error)
@@ -96,7 +96,7 @@ class RunningGateway:
     def start(self) -> int:
         """Start and return the port."""
         self._thread.start()
-        assert self._is_up.wait(WAIT_S)
+        assert self._is_up.wait(PATIENCE_S)
         if self._errors:
             raise self._errors[0]
         return self._ports[0]
@@ -105,7 +105,7 @@ class RunningGateway:
         """Stop and wait."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join(WAIT_S)
+            self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         if self._errors:
             raise self._errors[0]

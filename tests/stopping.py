@@ -13,8 +13,8 @@ from typing import Any
 
 from fix_venue import RunningVenue
 from holdfast import emergency_stop
+from patience import PATIENCE_S
 
-WITHIN_S = 10.0
 ENDED = {"filled", "canceled", "expired", "replaced", "rejected"}
 STORM = """
 seed = 4
@@ -71,7 +71,7 @@ class Account:
         self.ask("POST", "/venue/heal")
 
     def until(self, is_true: Callable[[], object]) -> None:
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + PATIENCE_S
         while not is_true():
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.02)

@@ -15,8 +15,7 @@ from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
 
 from fix_venue import RunningVenue
-
-TIMEOUT_S = 20
+from patience import PATIENCE_S
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def running(stream: Any) -> Iterator[None]:
         yield
     finally:
         stream.stop()
-        thread.join(TIMEOUT_S)
+        thread.join(PATIENCE_S)
 
 
 def collector() -> tuple[Callable[[Any], Any], "queue.Queue[Any]"]:
@@ -42,7 +41,7 @@ def collector() -> tuple[Callable[[Any], Any], "queue.Queue[Any]"]:
 
 def take(found: "queue.Queue[Any]", kind: type, *, where: Callable[[Any], bool] = lambda _: True) -> Any:
     while True:
-        item = found.get(timeout=TIMEOUT_S)
+        item = found.get(timeout=PATIENCE_S)
         if isinstance(item, kind) and where(item):
             return item
 

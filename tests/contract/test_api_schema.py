@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from holdfast.gateway import guard
+from patience import PATIENCE_S
 from running_gateway import Gateway
 
 EXAMPLES = 6
@@ -45,7 +46,7 @@ def test_every_operation_keeps_the_schema(unhurried: None, gateway: Gateway) -> 
     session.headers["connection"] = "close"
     session.trust_env = False  # or a bundle named in the environment would win
     session.verify = str(gateway.settings.state_dir / "keys" / "gateway.crt")
-    document = session.get(f"{url}/api/v1/openapi.json", timeout=10).json()
+    document = session.get(f"{url}/api/v1/openapi.json", timeout=PATIENCE_S).json()
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=url)
 

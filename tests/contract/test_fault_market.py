@@ -17,10 +17,10 @@ from holdfast._native import FrameDecoder, Quote
 from holdfast.venues.simulated import SimulatedVenue
 from holdfast.venues.simulated.faults import FaultScript, MarketFault, RecordFault, StreamFault
 from holdfast.venues.simulated.order_requests import read_intent
+from patience import PATIENCE_S
 
 KEYS = {"APCA-API-KEY-ID": "PKSIMULATED", "APCA-API-SECRET-KEY": "simulated-secret"}
 CHANNELS = {"quotes": ["*"], "trades": ["*"], "statuses": ["*"], "lulds": ["*"]}
-WAIT_S = 8.0
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def reader(
 async def messages(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Return what came up to and with the first wanted message."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for message in json.loads(await socket.recv()):
                 found.append(message)
@@ -95,7 +95,7 @@ async def test_our_decoder_makes_no_record_of_a_number_that_is_none(
     ):
         decoder = FrameDecoder(encoding)
         found = []
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(30):
                 data = await socket.recv()
                 frame = data if isinstance(data, bytes) else data.encode()
@@ -178,7 +178,7 @@ def _after(count: int) -> Callable[[dict[str, Any]], bool]:
 async def test_a_gap_is_silent_on_the_stream_and_whole_in_history(open_venue: OpenVenue) -> None:
     async with reader(open_venue, MarketFault(effect="gap", from_s=0.1, for_s=0.5)) as (venue, socket):
         await messages(socket, is_ibm_quote)
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not venue.faults.status()["injected"]:
                 await messages(socket, is_ibm_quote)
         before = venue.latest_quote("IBM")

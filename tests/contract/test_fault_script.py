@@ -13,6 +13,7 @@ from holdfast.errors import EXIT_CONFIG, ConfigError
 from holdfast.venues.alpaca.connection import Connection, Origin, Response, tls_context
 from holdfast.venues.simulated import Ledger
 from holdfast.venues.simulated.faults import FaultScript, HttpFault
+from patience import PATIENCE_S
 
 KEYS = {"APCA-API-KEY-ID": "PKSIMULATED", "APCA-API-SECRET-KEY": "simulated-secret"}
 
@@ -49,7 +50,7 @@ def test_the_command_ends_with_the_code_of_a_wrong_configuration(tmp_path: Path)
     file = tmp_path / "drill.toml"
     file.write_text("[[http]]\nroute = 1\n")
     command = [sys.executable, "-m", "holdfast", "venue", "--tls-dir", str(tmp_path), "--faults", str(file)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, cwd=tmp_path)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=tmp_path)
     assert ended.returncode == EXIT_CONFIG
     assert f"{file}: http[0].route" in ended.stderr
 

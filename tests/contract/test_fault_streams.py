@@ -15,6 +15,7 @@ from holdfast.venues.alpaca.order_messages import OrderUpdate
 from holdfast.venues.alpaca.order_stream import OrderStream
 from holdfast.venues.simulated import Ledger, SimulatedVenue
 from holdfast.venues.simulated.faults import FaultScript, MessageFault, StreamFault
+from patience import PATIENCE_S
 
 KEYS = {"APCA-API-KEY-ID": "PKSIMULATED", "APCA-API-SECRET-KEY": "simulated-secret"}
 ORDER = {"symbol": "IBM", "side": "buy", "type": "limit", "time_in_force": "day", "qty": "10", "limit_price": "5"}
@@ -44,7 +45,7 @@ class Desk:
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Return once it is so; asked after each update, and now and then."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_so():
                 self._changed.clear()
                 with suppress(TimeoutError):
@@ -75,7 +76,7 @@ async def desk_at(open_venue: OpenVenue, *faults: MessageFault | StreamFault) ->
         async with Connection(origin, context, lines=2) as connection:
             desk = Desk(venue, connection)
             running = asyncio.create_task(stream.run(desk))
-            await asyncio.wait_for(desk.sessions.get(), 5)
+            await asyncio.wait_for(desk.sessions.get(), PATIENCE_S)
             venue.faults.load(FaultScript(order_stream=faults))
             try:
                 yield desk
@@ -173,7 +174,7 @@ async def test_a_half_open_connection_is_noticed_and_left(
     monkeypatch.setattr(order_stream, "SILENCE_S_MAX", 0.5)
     monkeypatch.setattr(order_stream, "PING_INTERVAL_S", 0.1)
     async with desk_at(open_venue, StreamFault(effect="half_open", for_s=0.2)) as desk:
-        await asyncio.wait_for(desk.sessions.get(), 8)
+        await asyncio.wait_for(desk.sessions.get(), PATIENCE_S)
         await desk.send("POST", "/v2/orders", ORDER)
         await desk.heard("new")
 
@@ -181,7 +182,7 @@ async def test_a_half_open_connection_is_noticed_and_left(
 @pytest.mark.parametrize("effect", ["kick", "cut"])
 async def test_an_ended_connection_is_opened_again(open_venue: OpenVenue, effect: Any) -> None:  # noqa: ANN401 - literal
     async with desk_at(open_venue, StreamFault(effect=effect, from_s=0.05)) as desk:
-        await asyncio.wait_for(desk.sessions.get(), 8)
+        await asyncio.wait_for(desk.sessions.get(), PATIENCE_S)
         await desk.send("POST", "/v2/orders", ORDER)
         await desk.heard("new")
         assert desk.injected() == [f"order_stream.{effect}"]
@@ -194,4 +195,4 @@ async def test_a_ghost_holds_the_place_until_it_is_gone(open_venue: OpenVenue) -
         await desk.until(lambda: sum(1 for _ in Ledger.read(ledger).of_kind("stream_opened")) >= 3)
         assert desk.sessions.empty()
         desk.venue.faults.heal()
-        await asyncio.wait_for(desk.sessions.get(), 8)
+        await asyncio.wait_for(desk.sessions.get(), PATIENCE_S)

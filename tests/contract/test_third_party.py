@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fix_venue import StartVenue
+from patience import PATIENCE_S
 
 SCRIPT = Path(__file__).with_name("third_party.py")
 
@@ -30,7 +31,7 @@ def test_a_script_written_from_alpacas_documents_trades_over_tls(start_venue: St
         env={**os.environ, "REQUESTS_CA_BUNDLE": ca_file, "SSL_CERT_FILE": ca_file},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -16,13 +16,13 @@ from holdfast import clock
 from holdfast.gateway import guard
 from holdfast.gateway.tokens import TokenFile, tokens_file
 from holdfast.journals import open_latch, open_reader
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from running_gateway import Gateway
 
-WAIT_S = 10.0
 REASON = {"reason": "drill"}
 OPEN = "/health"
 # Route, what to send, the status for: nobody, a viewer, an operator.
@@ -51,7 +51,7 @@ ROUTES = [
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while not is_true():
         assert time.monotonic() < deadline_s, "did not happen"
         time.sleep(0.01)
@@ -198,7 +198,7 @@ def test_too_many_requests_are_refused_but_a_trip_never(slow_refill: None, gatew
 
 def test_older_tls_is_refused(gateway: Gateway) -> None:
     gateway.tls.maximum_version = ssl.TLSVersion.TLSv1_2
-    with sockets.create_connection(("127.0.0.1", gateway.port), WAIT_S) as plain, pytest.raises(ssl.SSLError):
+    with sockets.create_connection(("127.0.0.1", gateway.port), PATIENCE_S) as plain, pytest.raises(ssl.SSLError):
         gateway.tls.wrap_socket(plain, server_hostname="127.0.0.1")
 
 

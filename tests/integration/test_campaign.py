@@ -18,6 +18,7 @@ from holdfast.invariants import StoredJournals
 from holdfast.settings import load_settings
 from holdfast.venues.simulated.faults import CATALOGUE, KINDS_PER_RUN, FaultScript
 from holdfast.venues.simulated.ledger import Ledger
+from patience import PATIENCE_S
 
 KEYS = ["runs", "orders", "fills", "faults", "crash_points", "violations", "ok"]
 
@@ -84,7 +85,7 @@ def test_an_interrupted_campaign_leaves_no_process_behind(tmp_path: Path) -> Non
         while not list(tmp_path.glob("seed-*/logs/execution-engine.log")) and clock.monotonic_s() < deadline_s:
             time.sleep(0.05)
         process.terminate()
-        output, errors = process.communicate(timeout=90)
+        output, errors = process.communicate(timeout=2 * PATIENCE_S)
     assert process.returncode == 130, errors[-2000:]
     assert errors.endswith("interrupted: 0 of 4 runs were judged\n")
     assert json.loads(output)["runs"] == 0

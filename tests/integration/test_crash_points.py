@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.crash_points import POINTS, STEPS, VARIABLE, CrashPoint
 from holdfast.errors import ConfigError
+from patience import PATIENCE_S
 
 PASSES = """
 import sys
@@ -39,7 +40,7 @@ def run(script: str, point: str, *arguments: str) -> subprocess.CompletedProcess
         env={**os.environ, VARIABLE: point},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 

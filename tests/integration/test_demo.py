@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from holdfast.settings.schema import SERVICES
+from patience import PATIENCE_S
 
-START_TIMEOUT_S = 60
 DEMO_TIMEOUT_S = 150
 
 
@@ -45,14 +45,13 @@ def recorded_session(tmp_path: Path) -> Path:
 
 
 class RunningDemo:
-    """A demo in its own process, whose services can be killed."""
+    """A demo in its own process, whose services can be killed; it trades until it is asked to end."""
 
-    def __init__(self, state_dir: Path, duration_s: int) -> None:
+    def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         command = [sys.executable, "-m", "holdfast", "demo", "--json", "--state-dir", str(state_dir)]
         with (state_dir.parent / "demo.err").open("wb") as errors:
-            arguments = [*command, "--duration", str(duration_s)]
-            self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=errors)
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
 
     @property
     def config_dir(self) -> Path:
@@ -92,7 +91,7 @@ class RunningDemo:
         return next(pid for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres")
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert self.process.poll() is None, (self.state_dir.parent / "demo.err").read_text()[-3000:]
             assert time.monotonic() < deadline, f"{what} did not happen"
@@ -100,13 +99,15 @@ class RunningDemo:
 
     def holdfast(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "holdfast", *arguments, "--config", str(self.config_dir)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     def ledger_lines(self) -> list[dict[str, Any]]:
         file = self.state_dir / "venue" / "ledger.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
 
     def summary(self) -> dict[str, Any]:
+        """End the demo as Ctrl-C does and return what it says at its end."""
+        self.process.send_signal(signal.SIGINT)
         output, _ = self.process.communicate(timeout=DEMO_TIMEOUT_S)
         errors = (self.state_dir.parent / "demo.err").read_text()[-3000:]
         assert output, errors
@@ -118,8 +119,8 @@ class RunningDemo:
 
 
 @contextmanager
-def running_demo(tmp_path: Path, duration_s: int) -> Iterator[RunningDemo]:
-    demo = RunningDemo(tmp_path / "state", duration_s)
+def running_demo(tmp_path: Path) -> Iterator[RunningDemo]:
+    demo = RunningDemo(tmp_path / "state")
     try:
         demo.wait_for((demo.config_dir / "system.json").exists, "configuration")
         yield demo
@@ -131,7 +132,7 @@ def running_demo(tmp_path: Path, duration_s: int) -> Iterator[RunningDemo]:
 
 @pytest.mark.timeout(240)
 def test_every_process_may_die_and_the_day_still_balances(tmp_path: Path) -> None:
-    with running_demo(tmp_path, 30) as demo:
+    with running_demo(tmp_path) as demo:
         demo.wait_for(lambda: all(demo.pid_of(service) for service in SERVICES), "start of the services")
         demo.wait_for_fill("first fill")
         for service in SERVICES:
@@ -145,7 +146,7 @@ def test_every_process_may_die_and_the_day_still_balances(tmp_path: Path) -> Non
 
 @pytest.mark.timeout(240)
 def test_a_trip_holds_over_a_restart_of_everything_until_a_reset_with_a_reason(tmp_path: Path) -> None:
-    with running_demo(tmp_path, 30) as demo:
+    with running_demo(tmp_path) as demo:
         demo.wait_for_fill("first fill")
         assert demo.holdfast("trip", "--reason", "test", "--operator", "ann").returncode == 0
         tripped_ns = time.time_ns()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast._native import Edge, JournalError
+from patience import PATIENCE_S
 
 LEASE_NS = 300_000_000
 CUT = "Broken pipe|Connection reset|not connected"
@@ -39,7 +40,7 @@ peer.close()
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE_S)
         yield listener
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from execution_desk import E9, WITHIN_S, desk_of
+from execution_desk import E9, desk_of
 from holdfast.settings import Settings, load_settings
+from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
 
 ENVIRONMENT = {"ALPACA_API_KEY": "key", "ALPACA_API_SECRET": "the secret", "PATH": os.environ["PATH"]}
@@ -51,7 +52,7 @@ async def process(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     assert service.stdout is not None
     lines = b""
     try:
-        async with asyncio.timeout(3 * WITHIN_S):
+        async with asyncio.timeout(3 * PATIENCE_S):
             while b"service_ready" not in lines:
                 line = await service.stdout.readline()
                 assert line, lines.decode()
@@ -61,7 +62,7 @@ async def process(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     finally:
         if service.returncode is None:
             service.terminate()
-        rest = await asyncio.wait_for(service.stdout.read(), WITHIN_S)
+        rest = await asyncio.wait_for(service.stdout.read(), PATIENCE_S)
         await service.wait()
         assert b"the secret" not in rest
 

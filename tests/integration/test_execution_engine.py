@@ -25,6 +25,7 @@ from holdfast._native import (
 )
 from holdfast.journals import open_latch, open_writer
 from holdfast.settings import Settings
+from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
 
 
@@ -414,7 +415,7 @@ async def test_the_gate_closes_while_the_order_stream_is_down_and_opens_again_on
     for listener in list(scripted_venue.listeners):
         await listener.close()
     await scripted_venue.fill(order, 10, "99", is_lost=True)
-    await asyncio.wait_for(scripted_venue.subscribed.wait(), 10)
+    await asyncio.wait_for(scripted_venue.subscribed.wait(), PATIENCE_S)
     await desk.until(lambda: len(desk.fills()) == 1)
     assert desk.fills()[0].is_recovered == 1
 

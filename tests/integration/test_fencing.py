@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from execution_desk import E9, WITHIN_S, Desk, desk_of
+from execution_desk import E9, Desk, desk_of
 from fix_tell import Tell
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
@@ -24,6 +24,7 @@ from holdfast.settings import Settings, load_settings
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.store.migrate import migrate
 from holdfast.venues.simulated import Ledger
+from patience import PATIENCE_S
 
 LEASE_S = 3.0
 MARGIN_S = 1.0
@@ -48,7 +49,7 @@ class Side:
 
     async def until_ready(self) -> None:
         """Wait until it trades."""
-        async with asyncio.timeout(4 * WITHIN_S):
+        async with asyncio.timeout(4 * PATIENCE_S):
             while b"service_ready" not in self.log:  # noqa: ASYNC110 - another process says it
                 await asyncio.sleep(0.02)
 
@@ -143,7 +144,7 @@ def one_sender(ledger: Ledger) -> bool:
 
 
 async def until_requests(venue: RunningVenue, side: Side, count: int) -> None:
-    async with asyncio.timeout(2 * WITHIN_S):
+    async with asyncio.timeout(2 * PATIENCE_S):
         while not side.token or len(requests(venue.ledger(), side.token)) < count:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
@@ -178,7 +179,7 @@ async def test_an_engine_stopped_past_its_lease_sends_nothing_when_it_goes_on(
         continued_ns = clock.now_ns()
         one.process.send_signal(signal.SIGCONT)
         # Its desk goes on approving and cancelling: it would send within a tenth of a second, and ends instead.
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await one.process.wait() != 0
         count = len(requests(venue.ledger(), two.token))
         await until_requests(venue, two, count + 20)
@@ -202,7 +203,7 @@ async def test_a_clean_stop_hands_over_at_once(tmp_path: Path, venue: RunningVen
         one = await stack.enter_async_context(side_of(tmp_path / "one", venue, database=shared))
         await one.until_ready()
         two = await stack.enter_async_context(side_of(tmp_path / "two", venue, database=shared))
-        async with asyncio.timeout(2 * WITHIN_S):
+        async with asyncio.timeout(2 * PATIENCE_S):
             while b"standing_by" not in two.log:  # noqa: ASYNC110 - another process says it
                 await asyncio.sleep(0.02)
         order_id = one.desk.decide(limit_price_e9=E9, quantity_e9=E9)
@@ -228,7 +229,7 @@ async def test_trading_goes_on_while_the_database_is_away_and_ends_with_the_leas
             await until_requests(venue, one, 30)
             own_postgres.kill()
             killed_ns = clock.now_ns()
-            async with asyncio.timeout(2 * WITHIN_S):
+            async with asyncio.timeout(2 * PATIENCE_S):
                 assert await one.process.wait() != 0
         sent = [at - killed_ns for at in requests(venue.ledger(), one.token) if at > killed_ns]
         assert max(sent) > (LEASE_S - 2) * 1e9
@@ -244,7 +245,7 @@ async def test_on_one_host_the_second_engine_waits_for_the_death_of_the_first(
         one = await stack.enter_async_context(side_of(tmp_path / "one", venue, database="", mode="host"))
         await one.until_ready()
         two = await stack.enter_async_context(side_of(tmp_path / "two", venue, database="", mode="host"))
-        async with asyncio.timeout(2 * WITHIN_S):
+        async with asyncio.timeout(2 * PATIENCE_S):
             while b"standing_by" not in two.log:  # noqa: ASYNC110 - another process says it
                 await asyncio.sleep(0.02)
         assert b"service_ready" not in two.log

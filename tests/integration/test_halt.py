@@ -23,12 +23,12 @@ from holdfast.demo.host import DemoHost
 from holdfast.journals import open_latch, open_reader
 from holdfast.settings.schema import SERVICES
 from holdfast.venues.simulated import Ledger
+from patience import PATIENCE_S
 from stopping import ENDED, STORM, lonely_script, run_script
 
 if TYPE_CHECKING:
     from holdfast._native import Record
 
-WITHIN_S = 40.0
 ENTRIES_END_WITHIN_S = 1.0
 WANTED_NS = 2_000_000_000
 
@@ -40,7 +40,7 @@ def credentials_of(directory: Path) -> list[str]:
 
 
 async def eventually(is_true: Callable[[], object], what: str) -> None:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not is_true():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.05)
     assert is_true(), what
@@ -102,7 +102,7 @@ def test_a_frozen_risk_manager_ends_entries_within_a_second_and_cancels_still_pa
         tail = LedgerTail(tmp_path / "ledger.jsonl")
 
         def until(is_true: Callable[[], object]) -> None:
-            deadline_s = time.monotonic() + WITHIN_S
+            deadline_s = time.monotonic() + PATIENCE_S
             while not is_true():
                 assert time.monotonic() < deadline_s
                 tail.read()

@@ -15,10 +15,10 @@ from holdfast.execution.fence import NS_PER_S, DatabaseFence, LeaseOver, Terms
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.store.lease import LeaseTable
 from holdfast.store.migrate import migrate
+from patience import PATIENCE_S
 
 TERMS = Terms(lease_ns=NS_PER_S, margin_ns=NS_PER_S // 2, wind_down_ns=NS_PER_S // 5)
 PERIOD_S = 1.5
-WITHIN_S = 20
 
 
 @dataclass
@@ -68,7 +68,7 @@ def nothing(_: str) -> None:
 
 async def seconds_to_acquire(fence: DatabaseFence) -> float:
     begun_ns = Edge.now_ns()
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         await fence.acquire(nothing)
     return (Edge.now_ns() - begun_ns) / 1e9
 
@@ -166,19 +166,19 @@ async def test_a_server_that_is_away_for_a_moment_ends_nothing_and_one_that_stay
     leases = released(own_postgres.dsn())
     long = Terms(lease_ns=3 * NS_PER_S, margin_ns=NS_PER_S // 2, wind_down_ns=NS_PER_S)
     one = DatabaseFence(leases.table(), long, Edge(), token_min=1)
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         await one.acquire(nothing)
     keeping = asyncio.create_task(one.keep())
     own_postgres.kill()
     await asyncio.sleep(1)
     assert one.edge.is_open
     await asyncio.to_thread(own_postgres.start)
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while one.left_s < long.lease_ns / 1e9 - 0.5:
             assert one.edge.is_open
             await asyncio.sleep(0.02)
     own_postgres.kill()
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not one.is_winding_down:  # noqa: ASYNC110 - time itself is awaited
             await asyncio.sleep(0.02)
         assert one.edge.is_open
@@ -198,19 +198,19 @@ async def test_a_database_without_the_table_is_waited_for(database: str) -> None
 async def test_a_frozen_server_neither_blocks_the_loop_nor_keeps_the_lease(own_postgres: EmbeddedPostgres) -> None:
     leases = released(own_postgres.dsn())
     one = leases.fence()
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         await one.acquire(nothing)
     frozen = processes_of(own_postgres)
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(LeaseOver):
                 await one.keep()
         # At most the time of the statement that was under way.
         assert -1.0 < one.left_s <= 0
         assert not one.edge.is_open
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await one.release()
     finally:
         for pid in frozen:

@@ -17,11 +17,10 @@ from holdfast.service import Frame
 from holdfast.services import market_data
 from holdfast.settings import Settings
 from holdfast.venues.alpaca import feed as feed_module
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from holdfast._native import Record
-
-WAIT_S = 10.0
 
 
 def make_settings(
@@ -58,7 +57,7 @@ async def running(settings: Settings) -> AsyncIterator["asyncio.Task[None]"]:
     finally:
         frame.stopping.set()
         if not task.done():
-            await asyncio.wait_for(task, WAIT_S)
+            await asyncio.wait_for(task, PATIENCE_S)
 
 
 class Journal:
@@ -71,10 +70,10 @@ class Journal:
 
     async def until(self, count: int) -> "list[Record]":
         """Return all records once there are `count`."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.records) < count:
                 if self._reader is None:
-                    self._reader = JournalReader(self._directory, wait_s=WAIT_S)
+                    self._reader = JournalReader(self._directory, wait_s=PATIENCE_S)
                 self.records += self._reader.read(count)
                 await asyncio.sleep(0.002)
         return self.records
@@ -99,7 +98,7 @@ async def venue(tmp_path: Path) -> AsyncIterator[FeedVenue]:
 
 
 async def subscribed(venue: FeedVenue) -> Session:
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         session = await venue.session()
         await session.subscribe()
     return session
@@ -184,7 +183,7 @@ async def test_a_gap_stays_open_until_history_answers(
         await journal.gap(is_repaired=False)
         session.send(quote(9))
         for _ in range(3):
-            await asyncio.wait_for(venue.history_asked.get(), WAIT_S)
+            await asyncio.wait_for(venue.history_asked.get(), PATIENCE_S)
         assert not any(isinstance(record, Gap) and record.is_repaired for record in journal.records)
         venue.history_status = 200
         repaired = await journal.gap(is_repaired=True)
@@ -215,7 +214,7 @@ async def test_refused_credentials_end_the_service_with_a_configuration_error(tm
         await session.expect("auth")
         session.error(402, "auth failed")
         with pytest.raises(ConfigError) as caught:
-            await asyncio.wait_for(task, WAIT_S)
+            await asyncio.wait_for(task, PATIENCE_S)
     assert caught.value.key == "alpaca_api_key"
 
 
@@ -224,7 +223,7 @@ async def test_a_refused_upgrade_is_tried_again(tmp_path: Path, venue: FeedVenue
     settings = make_settings(tmp_path, venue)
     async with running(settings):
         for _ in range(2):
-            assert await asyncio.wait_for(venue.attempts.get(), WAIT_S) == 503
+            assert await asyncio.wait_for(venue.attempts.get(), PATIENCE_S) == 503
         venue.refuse_status = 0
         (await subscribed(venue)).send(quote(1))
         await Journal(settings).until(1)
@@ -265,7 +264,7 @@ async def test_a_clean_stop_closes_the_session_at_the_venue(tmp_path: Path, venu
     settings = make_settings(tmp_path, venue)
     async with running(settings):
         session = await subscribed(venue)
-    await asyncio.wait_for(session.ended.wait(), WAIT_S)
+    await asyncio.wait_for(session.ended.wait(), PATIENCE_S)
     assert session.transport.close_handshake.recv is not None
 
 

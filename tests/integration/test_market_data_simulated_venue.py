@@ -15,8 +15,8 @@ from holdfast.services import market_data
 from holdfast.settings import Settings
 from holdfast.venues.simulated import SimulatedVenue
 from holdfast.venues.simulated.faults import FaultScript, StreamFault
+from patience import PATIENCE_S
 
-WAIT_S = 20.0
 SYMBOLS = ("AAPL", "IBM")
 
 
@@ -45,14 +45,14 @@ class Journal:
     """What was journaled so far."""
 
     def __init__(self, settings: Settings) -> None:
-        self._reader = JournalReader(str(journal_directory(settings, "market_data")), wait_s=WAIT_S)
+        self._reader = JournalReader(str(journal_directory(settings, "market_data")), wait_s=PATIENCE_S)
         self.events: Counter[tuple[str, int]] = Counter()
         self.gaps: list[Gap] = []
 
     async def until_repaired(self) -> None:
         """Read on until the last gap is repaired and a quote followed."""
         count: int | None = None
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while count is None or self.events.total() == count:
                 for record in self._reader.read(1000):
                     if isinstance(record, Quote | Trade):
@@ -74,7 +74,7 @@ async def test_what_a_cut_of_the_feed_lost_comes_back_from_history_and_nothing_t
         try:
             started_s = clock.monotonic_s()
             while venue.status()["quotes_sent"] == 0:
-                assert clock.monotonic_s() - started_s < WAIT_S
+                assert clock.monotonic_s() - started_s < PATIENCE_S
                 await asyncio.sleep(0.01)
             ghost = StreamFault(effect="ghost", for_s=1.5)
             end = StreamFault.model_validate({"effect": effect, "from_s": 0.3})
@@ -83,7 +83,7 @@ async def test_what_a_cut_of_the_feed_lost_comes_back_from_history_and_nothing_t
             await journal.until_repaired()
         finally:
             frame.stopping.set()
-            await asyncio.wait_for(service, WAIT_S)
+            await asyncio.wait_for(service, PATIENCE_S)
         first_ns = min(time_ns for _, time_ns in journal.events)
         last_ns = max(gap.to_ns for gap in journal.gaps if gap.is_repaired)
         published = published_between(venue, first_ns, last_ns)

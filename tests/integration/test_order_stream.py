@@ -17,6 +17,7 @@ from holdfast.venues.alpaca import order_stream
 from holdfast.venues.alpaca.connection import tls_context
 from holdfast.venues.alpaca.order_messages import OrderUpdate
 from holdfast.venues.alpaca.order_stream import OrderStream
+from patience import PATIENCE_S
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 UPDATE = {
@@ -95,7 +96,7 @@ async def test_updates_arrive_in_every_kind_of_frame(tmp_path: Path, frames: str
         await connection.wait_closed()
 
     async with streaming(tmp_path, script) as (stream, heard, _):
-        update = await asyncio.wait_for(heard.updates.get(), 10)
+        update = await asyncio.wait_for(heard.updates.get(), PATIENCE_S)
         assert (update.event, update.order.client_order_id) == ("new", "hf-1-1")
         assert stream.is_live
         assert stream.session == 1
@@ -113,7 +114,7 @@ async def test_the_other_form_of_authentication_is_tried(tmp_path: Path) -> None
         await connection.wait_closed()
 
     async with streaming(tmp_path, script) as (stream, heard, _):
-        await asyncio.wait_for(heard.sessions.get(), 10)
+        await asyncio.wait_for(heard.sessions.get(), PATIENCE_S)
         assert not stream.is_unauthorized
 
 
@@ -129,8 +130,8 @@ async def test_a_dead_peer_is_noticed_and_left(tmp_path: Path, monkeypatch: pyte
         connection.transport.abort()
 
     async with streaming(tmp_path, script) as (stream, heard, _):
-        await asyncio.wait_for(heard.sessions.get(), 10)
-        await asyncio.wait_for(heard.sessions.get(), 10)
+        await asyncio.wait_for(heard.sessions.get(), PATIENCE_S)
+        await asyncio.wait_for(heard.sessions.get(), PATIENCE_S)
         assert stream.session == 2
         is_over.set()
 
@@ -144,7 +145,7 @@ async def test_pongs_alone_keep_a_quiet_stream_alive(tmp_path: Path, monkeypatch
         await connection.wait_closed()
 
     async with streaming(tmp_path, script) as (stream, heard, running):
-        await asyncio.wait_for(heard.sessions.get(), 10)
+        await asyncio.wait_for(heard.sessions.get(), PATIENCE_S)
         await asyncio.wait({running}, timeout=0.6)
         assert stream.is_live
         assert stream.session == 1
@@ -158,4 +159,4 @@ async def test_an_update_that_cannot_be_kept_ends_the_run(tmp_path: Path) -> Non
 
     async with streaming(tmp_path, script) as (_, _, running):
         with pytest.raises(RuntimeError, match="the journal is broken"):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, PATIENCE_S)

@@ -22,9 +22,8 @@ from holdfast.store import connection as store_connection
 from holdfast.store.audit import first_broken_link
 from holdfast.store.batch import Batch
 from holdfast.store.embedded import EmbeddedPostgres
+from patience import PATIENCE_S
 from trading_day import Day, make_settings
-
-WAIT_S = 20.0
 
 
 def with_database(settings: Settings, dsn: str) -> Settings:
@@ -48,11 +47,11 @@ def recording(settings: Settings, dsn: str) -> Iterator[Recorder]:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert started.wait(WAIT_S)
+        assert started.wait(PATIENCE_S)
         yield recorder
     finally:
         recorder.stop()
-        thread.join(WAIT_S)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -64,7 +63,7 @@ def rows(dsn: str, query: str) -> list[tuple[Any, ...]]:
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while not is_true():
         assert time.monotonic() < deadline_s, "did not happen"
         time.sleep(0.02)
@@ -214,9 +213,9 @@ def test_a_second_recorder_waits_for_the_first(settings: Settings, day: Day, dat
     with recording(settings, database):
         thread.start()
         assert not has_started.wait(0.3)
-    assert has_started.wait(WAIT_S)
+    assert has_started.wait(PATIENCE_S)
     second.stop()
-    thread.join(WAIT_S)
+    thread.join(PATIENCE_S)
     assert rows(database, "SELECT count(*) FROM trades") == [(1,)]
 
 

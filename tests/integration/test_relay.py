@@ -16,10 +16,10 @@ from holdfast import curve
 from holdfast._native import JournalMissing, JournalName, JournalReader, JournalWriter, Quote
 from holdfast.errors import OperatingError
 from holdfast.services.relay import Mirror, RelayServer
+from patience import PATIENCE_S
 
 SEGMENT_BYTES = 16384
 RECORD_BYTES = 112
-PATIENCE_S = 20.0
 
 
 @dataclass

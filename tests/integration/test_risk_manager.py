@@ -33,6 +33,7 @@ from holdfast.services import risk_manager
 from holdfast.services.risk_manager import CANCELS_BEGIN_WITHIN_S
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.defaults import default_config_dir
+from patience import PATIENCE_S
 
 E9 = 1_000_000_000
 INPUTS = ("market_data", "signals", "executions", "control")
@@ -76,9 +77,9 @@ async def test_it_judges_by_the_shipped_limits_and_a_replay_agrees(settings: Set
         # One that expires is judged even if it was written before the service had started.
         wish = intent(quantity, expires_ns=time.time_ns() + 60 * E9)
         seq = writers["signals"].append(wish, ts_ns=time.time_ns())
-        decisions.append(await asyncio.wait_for(_decision(orders, seq), 10))
+        decisions.append(await asyncio.wait_for(_decision(orders, seq), PATIENCE_S))
     frame.stopping.set()
-    await asyncio.wait_for(service, 10)
+    await asyncio.wait_for(service, PATIENCE_S)
     assert [decision.rule for decision in decisions] == [Reason.NONE, Reason.ORDER_QUANTITY]
     assert denied(Reason.ORDER_QUANTITY) == before + 1
     replayed = replay_decisions(settings)
@@ -106,7 +107,7 @@ async def test_at_a_stop_it_outlasts_an_execution_engine_that_cancels_its_entrie
     orders = await asyncio.to_thread(open_reader, settings, "orders")
     writers["market_data"].append(quote(ts_event_ns=SESSION_NS), ts_ns=time.time_ns())
     seq = writers["signals"].append(intent(10, expires_ns=time.time_ns() + 60 * E9), ts_ns=time.time_ns())
-    entry = await asyncio.wait_for(_decision(orders, seq), 10)
+    entry = await asyncio.wait_for(_decision(orders, seq), PATIENCE_S)
     _tell(executions, entry, OrderStatus.NEW)
     _tell(executions, entry, OrderStatus.NONE, OrderEventKind.CANCEL_REQUESTED)
     frame.stopping.set()
@@ -114,10 +115,10 @@ async def test_at_a_stop_it_outlasts_an_execution_engine_that_cancels_its_entrie
     await asyncio.wait({service}, timeout=CANCELS_BEGIN_WITHIN_S / 2)
     _fill(executions, entry, 4)
     _tell(executions, entry, OrderStatus.CANCELED, filled=4)
-    stop = await asyncio.wait_for(_decision(orders, 0), 10)
+    stop = await asyncio.wait_for(_decision(orders, 0), PATIENCE_S)
     assert (stop.side, stop.quantity_e9) == (Side.SELL, 4 * E9)
     _tell(executions, stop, OrderStatus.NEW)
-    await asyncio.wait_for(service, 10)
+    await asyncio.wait_for(service, PATIENCE_S)
     engine.cancel()
     for writer in writers.values():
         writer.close()

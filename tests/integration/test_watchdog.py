@@ -33,6 +33,7 @@ from holdfast.settings import Settings
 from holdfast.venues.alpaca.connection import NotSent
 from holdfast.venues.alpaca.orders import VenueOrder
 from holdfast.venues.alpaca.trading import TradingGateway
+from patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ async def test_an_old_reconciliation_is_a_cause(settings: Settings) -> None:
     await asyncio.sleep(0.3)
     assert "reconciliation" in sight.overdue()
     metrics.RECONCILED_TIME.set_to_current_time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         following = asyncio.create_task(sight.follow_metrics())
         while "reconciliation" in sight.overdue():  # noqa: ASYNC110 - another thread's answer is awaited
             await asyncio.sleep(0.01)

@@ -27,7 +27,7 @@ def look_for_bugs() -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["invariant"], row["bug"]))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_seeded_bug_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     found = look_for_bugs()
     with capsys.disabled():

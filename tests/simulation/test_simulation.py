@@ -11,13 +11,14 @@ from holdfast.simulation import fleet
 from holdfast.simulation.crashes import POINTS, SPENT, Killed, SimulatedCrash
 from holdfast.simulation.plan import Plan
 from holdfast.simulation.run import Outcome
+from patience import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "holdfast", "simulate", "--json", "--jobs", "1"]
 
 
 def simulate(seed: int, seeds: int = 1) -> dict[str, object]:
     arguments = [*COMMAND, "--seed", str(seed), "--seeds", str(seeds)]
-    found = subprocess.run(arguments, capture_output=True, text=True, timeout=50, check=False)
+    found = subprocess.run(arguments, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False)
     summary: dict[str, object] = json.loads(found.stdout)
     assert found.returncode == (0 if summary["ok"] else 1), found.stderr[-2000:]
     return summary

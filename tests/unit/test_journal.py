@@ -24,6 +24,7 @@ from holdfast._native import (
     journal_verify,
     wait_any,
 )
+from patience import PATIENCE_S
 
 SEGMENT_BYTES = 4096
 
@@ -141,7 +142,7 @@ def test_the_notifier_wakes_an_event_loop_for_every_batch(writer: JournalWriter,
         loop.add_reader(eventfd, drain)
         notifier.arm()
         writing = loop.run_in_executor(None, write)
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait(), PATIENCE_S)
         await writing
         loop.remove_reader(eventfd)
         notifier.close()

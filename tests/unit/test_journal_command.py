@@ -16,6 +16,7 @@ from holdfast import curve
 from holdfast._native import JournalName, JournalWriter, Quote, Trade
 from holdfast.cli import journal, keys
 from holdfast.errors import ConfigError, OperatingError
+from patience import PATIENCE_S
 
 COUNT = 30
 
@@ -78,7 +79,7 @@ def test_tail_follows_until_it_is_interrupted(state: Path) -> None:
         writer.append(Quote(symbol="IBM"), ts_ns=9)
         assert json.loads(follower.stdout.readline())["ts_ns"] == 9
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(10) == 0
+        assert follower.wait(PATIENCE_S) == 0
 
 
 def test_verify_fails_on_damage(state: Path) -> None:

@@ -24,8 +24,9 @@ from holdfast.settings import Settings, load_settings
 from holdfast.settings.schema import SERVICES
 from holdfast.store.embedded import EmbeddedPostgres
 
-VENUE_START_TIMEOUT_S = 20.0
-SERVICES_START_TIMEOUT_S = 30.0
+# Of a host that other work keeps busy.
+VENUE_START_TIMEOUT_S = 60.0
+SERVICES_START_TIMEOUT_S = 120.0
 POSTGRES_CHECK_INTERVAL_S = 0.5
 KEY_ID = "PKSIMULATED"
 SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own default
