@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -50,6 +50,10 @@ restore: ## Lose a trading host and go on with another one from its backups, in 
 	@app/setup/setup.sh lab
 	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
 	@$(WITHIN) python -m lab restore $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out 0,$(JSON)),--json)
+
+scan: ## Try every port of four hosts from each other and outside, and after a reboot, against the matrix. JSON=1
+	@app/setup/setup.sh lab
+	@$(WITHIN) python -m lab scan $(if $(WHOLE),,--hosts-only) $(if $(filter-out 0,$(JSON)),--json)
 
 molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. ROLE=NAME SUITE=trixie JSON=1
 	@app/setup/setup.sh lab

@@ -46,13 +46,12 @@ def test_inventory_satisfies_every_role(inventory: str, controller: Controller, 
     assert not re.search(r"^\[(?:ERROR|WARNING|DEPRECATION)", done.stdout + done.stderr, re.MULTILINE), done.stderr
 
 
-@pytest.mark.parametrize("inventory", [name for name in NAMES if not name.startswith("local")])
-def test_inventory_without_its_vault_is_refused(inventory: str, controller: Controller) -> None:
-    words = [*options(controller, inventory), *controller.release]
+def test_inventory_without_its_vault_is_refused(controller: Controller) -> None:
+    words = ["-i", "inventories/production", *controller.release]
     done = controller.run("ansible-playbook", *words, controller.knowledge, "preflight.yml")
     assert done.returncode == 2
-    assert "put it into the vault of this inventory" in done.stdout
-    assert "lacks" in done.stdout or "has none for" in done.stdout
+    assert "postgresql_passwords has none for" in done.stdout
+    assert "put it into the vault of this inventory" in done.stdout.replace("\n        ", " ")
 
 
 def test_example_names_each_secret_that_inventories_use_and_no_other() -> None:
