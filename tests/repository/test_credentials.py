@@ -31,7 +31,7 @@ def given() -> dict[str, set[str]]:
 
 def variables(inventory: Path) -> dict[str, Any]:
     """Return what an inventory says to all hosts. What is encrypted is not read."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(read(inventory / "hosts.yml")["all"]["vars"])
     for file in sorted((inventory / "group_vars").rglob("*.yml")):
         if not file.read_text().startswith("$ANSIBLE_VAULT"):
             found |= read(file) or {}
