@@ -8,7 +8,7 @@ import pytest
 
 from execution_desk import E9, Desk, desk_of, engine_of, settings_for
 from holdfast._native import IntentAction, Side
-from holdfast.execution import sender
+from holdfast.execution import refused as refused_orders
 from scripted_venue import ScriptedVenue
 
 
@@ -64,7 +64,7 @@ async def test_no_reduction_follows_one_that_was_refused_and_exists_all_the_same
 async def test_a_reduction_leaves_once_the_venue_denies_to_have_the_refused_one(
     desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "VERIFY_AFTER_S", 1000.0)
+    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 1000.0)
     scripted_venue.faults.append((422, {"code": 42210000, "message": "sub-penny"}))
     refused = sell(desk, 10)
     await desk.until(lambda: desk.status(refused) == "rejected")
@@ -90,7 +90,7 @@ async def test_a_replacement_closes_nothing_that_its_target_may_still_close(
 async def test_a_cancel_of_a_refused_order_that_exists_all_the_same_is_made_good(
     desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "VERIFY_AFTER_S", 0.5)
+    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 0.5)
     scripted_venue.is_mute = True
     scripted_venue.faults.append("422")
     refused = desk.decide()

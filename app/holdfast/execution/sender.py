@@ -24,6 +24,8 @@ from holdfast.execution.gate import APPROVAL_AGE_NS_MAX, ENDS_WITH_SESSION, Clos
 from holdfast.execution.ledger import Ledger, origin_of
 from holdfast.execution.proof import is_unproven, prove
 from holdfast.execution.rate_budget import RateBudget
+from holdfast.execution.refused import RefusedOrders
+from holdfast.execution.waiting import Waiting
 from holdfast.logs import get_logger
 from holdfast.venues.alpaca.connection import Line, NotSent, Outcome, Unproven
 from holdfast.venues.alpaca.orders import VenueOrder
@@ -34,12 +36,9 @@ CANCEL_TIMEOUT_S = 2.0
 CANCEL_ATTEMPTS_MAX = 30
 CANCEL_ENDS_WITHIN_S = 5.0
 ID_WITHIN_S = 0.1
-VERIFY_AFTER_S = 5.0
-DOUBT_PAUSE_S = 0.25
 STOPS_END_WITHIN_S = 60.0
 STOP_LOOK_S = 0.25
 STOP_ASK_S = 1.0
-VERIFICATIONS_MAX = 20
 GATE_ANSWER_AGE_NS_MAX = 1_000_000
 NS_PER_S = 1_000_000_000
 
@@ -60,17 +59,22 @@ class Sender:
     budget: RateBudget
     tasks: asyncio.TaskGroup
     is_halted: bool = False
-    waiting: dict[str, Decision] = field(default_factory=dict)
     bracket_answers_awaited: int = 0
-    _withdrawn: set[str] = field(default_factory=set)
-    _unwritten: dict[str, tuple[Decision, Closed]] = field(default_factory=dict)
+    _waiting: dict[str, Waiting] = field(default_factory=dict)
+    _refused: RefusedOrders = field(init=False)
     _canceling: dict[str, asyncio.Event] = field(default_factory=dict)
     _proving: set[str] = field(default_factory=set)
-    _verifying: set[str] = field(default_factory=set)
-    _doubtful: set[str] = field(default_factory=set)
-    _cancel_if_found: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Join what the parts share."""
+        self._refused = RefusedOrders(self.ledger, self.gateway, self.cancel)
+
+    @property
+    def oldest_waiting_seq(self) -> int | None:
+        """Number of the oldest decision of which it is not written what became of it; None: there is none."""
+        return min((each.decision.seq for each in self._waiting.values() if not each.is_acted_on), default=None)
 
     def accept(self, decision: Decision) -> None:
         """Act on one decision of the risk gate: denied ones are not for us."""
@@ -122,16 +126,16 @@ class Sender:
 
     def cancel(self, client_order_id: str) -> None:
         """Cancel an order until it ended, once; one that still waits to be sent never leaves."""
-        if any(client_order_id in under_way for under_way in (self._canceling, self._withdrawn, self._unwritten)):
+        if client_order_id in self._canceling:
             return
-        waiting = self.waiting.get(client_order_id)
+        waiting = self._waiting.get(client_order_id)
         if waiting is not None:
-            self._withdrawn.add(client_order_id)
-            self._withhold(waiting, Closed(Reason.INTENT_EXPIRED, "canceled before it was sent"))
+            if not waiting.is_withdrawn and waiting.unwritten is None:
+                waiting.is_withdrawn = True
+                self._withhold(waiting.decision, Closed(Reason.INTENT_EXPIRED, "canceled before it was sent"))
             return
         order = self.ledger.orders.get(client_order_id)
-        if client_order_id in self._verifying:
-            self._cancel_if_found.add(client_order_id)
+        self._refused.want_canceled(client_order_id)
         if order is None or not order.is_open:
             metrics.CANCELS.labels(outcome="too_late").inc()
             if order is not None:
@@ -152,35 +156,40 @@ class Sender:
         task.add_done_callback(self._running.discard)
 
     def _submit(self, decision: Decision) -> None:
-        if self.ledger.is_known(decision.client_order_id) or decision.client_order_id in self.waiting:
+        if self.ledger.is_known(decision.client_order_id) or decision.client_order_id in self._waiting:
             metrics.ORDERS.labels(outcome="repeated").inc()
             return
         closed = self._closed(decision)
         if closed is not None and self._awaits_stops(decision, closed):
-            self.waiting[decision.client_order_id] = decision
-            self._spawn(self._submit_after_stops(decision))
+            self._spawn(self._submit_after_stops(self._hold(decision)))
             return
         if closed is not None:
             self._withhold(decision, closed)
             return
-        line = None if self._doubts(decision) else self.gateway.take_entry_line()
+        line = None if self._refused.doubts(decision) else self.gateway.take_entry_line()
         if line is not None:
             self._send(decision, line)
             return
-        self.waiting[decision.client_order_id] = decision
-        self._spawn(self._submit_later(decision))
+        self._spawn(self._submit_later(self._hold(decision)))
 
-    async def _submit_later(self, decision: Decision) -> None:
+    def _hold(self, decision: Decision) -> Waiting:
+        self._waiting[decision.client_order_id] = waiting = Waiting(decision)
+        return waiting
+
+    async def _submit_later(self, waiting: Waiting) -> None:
         """Wait for a line as long as the approval is fresh, then ask the gate again."""
-        await self._settle_doubts(decision)
+        decision = waiting.decision
+        await self._refused.settle(decision)
         left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
         line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
-        if decision.client_order_id in self._withdrawn:
-            self._withdrawn.discard(decision.client_order_id)
+        if waiting.is_withdrawn:
+            waiting.is_withdrawn = False
+            if waiting.is_acted_on:
+                del self._waiting[decision.client_order_id]
             if line is not None:
                 self.gateway.entries.give_back(line)
             return
-        self.waiting.pop(decision.client_order_id, None)
+        del self._waiting[decision.client_order_id]
         if line is None:
             self._withhold(decision, Closed(Reason.APPROVAL_STALE, "no idle connection"))
             return
@@ -191,22 +200,6 @@ class Sender:
             self.gateway.entries.give_back(line)
             self._withhold(decision, closed)
 
-    def _doubts(self, decision: Decision) -> list[str]:
-        """Return the refused reductions that, if they exist after all, close what this reduction would close again."""
-        if not decision.is_reduction or not self._doubtful:
-            return []
-        refused = (self.ledger.orders.get(client_order_id) for client_order_id in sorted(self._doubtful))
-        mine = (decision.symbol, decision.side)
-        return [order.client_order_id for order in refused if order is not None and (order.symbol, order.side) == mine]
-
-    async def _settle_doubts(self, decision: Decision) -> None:
-        """Ask for each refused reduction once before another one leaves; its verification ends what has no answer."""
-        while doubts := self._doubts(decision):
-            for client_order_id in doubts:
-                await self._ask_for_refused(client_order_id)
-            if self._doubts(decision):
-                await asyncio.sleep(DOUBT_PAUSE_S)
-
     def _awaits_stops(self, decision: Decision, closed: Closed) -> bool:
         """Whether only protective stops stand in the way of a reduction: risk-manager makes them give way."""
         is_exit = decision.is_reduction and not is_protective(decision.client_order_id)
@@ -215,11 +208,12 @@ class Sender:
         stops = self.ledger.protective(decision.symbol, decision.side)
         return bool(stops) and self._closed(decision, without=stops) is None
 
-    async def _submit_after_stops(self, decision: Decision) -> None:
+    async def _submit_after_stops(self, waiting: Waiting) -> None:
         """Hold an exit until the protective stops in its way are proven to have ended."""
+        decision = waiting.decision
         deadline_s = clock.monotonic_s() + STOPS_END_WITHIN_S
         asked_s = clock.monotonic_s()
-        while (closed := self._closed(decision)) is not None and decision.client_order_id not in self._withdrawn:
+        while (closed := self._closed(decision)) is not None and not waiting.is_withdrawn:
             if clock.monotonic_s() >= deadline_s or not self._awaits_stops(decision, closed):
                 self._withhold(decision, closed)
                 return
@@ -228,7 +222,7 @@ class Sender:
             if clock.monotonic_s() >= asked_s + STOP_ASK_S:
                 asked_s = clock.monotonic_s()
                 await self._ask_for_legs(decision)
-        await self._submit_later(decision)
+        await self._submit_later(waiting)
 
     async def _ask_for_legs(self, decision: Decision) -> None:
         """Ask for the families of stops whose end the stream told in part only."""
@@ -259,19 +253,23 @@ class Sender:
 
     def write_withheld(self) -> None:
         """Write what a full disk kept from being written: until then the decision counts as not acted on."""
-        unwritten, self._unwritten = self._unwritten, {}
-        for decision, closed in unwritten.values():
-            self._withhold(decision, closed)
+        for waiting in list(self._waiting.values()):
+            closed, waiting.unwritten = waiting.unwritten, None
+            if closed is not None:
+                self._withhold(waiting.decision, closed)
 
     def _withhold(self, decision: Decision, closed: Closed) -> None:
         is_written = self.ledger.order_event(
             decision, OrderEventKind.WITHHELD, OrderStatus.WITHHELD, rule=closed.rule, detail=closed.detail
         )
+        waiting = self._waiting.get(decision.client_order_id)
         if not is_written:
-            self.waiting[decision.client_order_id] = decision
-            self._unwritten[decision.client_order_id] = (decision, closed)
+            (waiting or self._hold(decision)).unwritten = closed
             return
-        self.waiting.pop(decision.client_order_id, None)
+        if waiting is not None and waiting.is_withdrawn:
+            waiting.is_acted_on = True
+        elif waiting is not None:
+            del self._waiting[decision.client_order_id]
         metrics.ORDERS.labels(outcome="withheld").inc()
         log.info(
             "order_withheld",
@@ -424,35 +422,9 @@ class Sender:
                 self.ledger.order_event(
                     target, OrderEventKind.REPLACE_REJECTED, detail=refusal.message, venue_code=refusal.code
                 )
-        if not refusal.is_rate and len(self._verifying) < VERIFICATIONS_MAX:
-            self._verifying.add(decision.client_order_id)
-            if decision.is_reduction:
-                self._doubtful.add(decision.client_order_id)
-            self._spawn(self._verify(decision.client_order_id))
+        if not refusal.is_rate and self._refused.note(decision):
+            self._spawn(self._refused.verify(decision.client_order_id))
         return "rejected"
-
-    async def _verify(self, client_order_id: str) -> None:
-        """Ask late, too, whether a refused order exists after all: venues have answered errors for orders they made."""
-        try:
-            await asyncio.sleep(VERIFY_AFTER_S)
-            await self._ask_for_refused(client_order_id)
-        finally:
-            self._verifying.discard(client_order_id)
-            self._doubtful.discard(client_order_id)
-            self._cancel_if_found.discard(client_order_id)
-
-    async def _ask_for_refused(self, client_order_id: str) -> None:
-        try:
-            found = await self.gateway.order_by_client_id(client_order_id)
-        except (RetryLater, BadInput) as error:
-            log.warning("order_query_failed", client_order_id=client_order_id, detail=str(error))
-            return
-        if found is not None:
-            log.error("order_exists_though_refused", client_order_id=client_order_id)
-            self.ledger.venue_order(found, OrderEventKind.RESOLVED)
-            if client_order_id in self._cancel_if_found:
-                self.cancel(client_order_id)
-        self._doubtful.discard(client_order_id)
 
     def _prove(self, client_order_id: str) -> None:
         if client_order_id not in self._proving:

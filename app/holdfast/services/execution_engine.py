@@ -286,7 +286,9 @@ class Engine:
         """Remember how far `orders` was acted on: a restart continues there."""
         if self.orders is None or not self.gate.reconciled_session:
             return
-        consumed = min([self.orders.next_seq, *(waiting.seq for waiting in self.sender.waiting.values())]) - 1
+        waiting_seq = self.sender.oldest_waiting_seq
+        next_seq = self.orders.next_seq
+        consumed = (next_seq if waiting_seq is None else min(next_seq, waiting_seq)) - 1
         if consumed > max(self._consumed, self.ledger.consumed_orders_seq):
             self._consumed = consumed
             self.ledger.write(Consumed(orders_seq=consumed))
