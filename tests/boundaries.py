@@ -26,6 +26,7 @@ from holdfast._native import (
     Reason,
     RiskGate,
     RiskLimits,
+    Shortability,
     Side,
     TimeInForce,
     Verdict,
@@ -414,6 +415,15 @@ def _close_beside_an_open_order(_: dict[str, int], value: int) -> Outcome:
     return bench.broken(bench.intent(value, side=Side.SELL, limit_price_e9=101 * E9))
 
 
+def _borrow_age(_: dict[str, int], value: int) -> Outcome:
+    """The venue allowed a short so long ago."""
+    bench = Bench({})
+    bench.gate.apply_execution(Shortability(symbol=SHARE, is_shortable=1), bench.now_ns)
+    bench.now_ns += value
+    bench.quote(symbol=SHARE)
+    return bench.broken(bench.intent(symbol=SHARE, side=Side.SELL))
+
+
 R = Reason
 BOUNDARIES = (
     Boundary(rule=R.ORDER_QUANTITY, limit_name="order_quantity_max_e9", limit=10 * E9, probe=_quantity),
@@ -424,6 +434,7 @@ BOUNDARIES = (
         probe=_average_volume,
         scale=E9,
     ),
+    Boundary(rule=R.SHORT_DISALLOWED, limit_name="age of the venue's word", limit=DAY_NS, probe=_borrow_age),
     Boundary(rule=R.ORDER_NOTIONAL, limit_name="order_notional_max_e9", limit=1_000 * E9, probe=_quantity),
     Boundary(rule=R.PRICE_RANGE, limit_name="price_max_e9", limit=100 * E9, probe=_price, or_rules=(R.PRICE_COLLAR,)),
     Boundary(

@@ -1,6 +1,8 @@
 """The execution-engine in the test's own loop, with the test as the writer of the journals it follows."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ from holdfast.journals import open_reader, open_writer
 from holdfast.service import Frame
 from holdfast.services import execution_engine
 from holdfast.settings import Settings
+from holdfast.settings.defaults import default_config_dir
+from holdfast.settings.risk_limits import FILE as RISK_LIMITS
 from patience import PATIENCE_S
 
 E9 = 1_000_000_000
@@ -40,7 +44,7 @@ def settings_for(tmp_path: Path, *, url: str, stream_url: str) -> Settings:
     """Settings of a development host whose venue is at `url`; certificate in tmp_path/cert.pem."""
     raw = {
         "state_dir": tmp_path / "state",
-        "config_dir": tmp_path,
+        "config_dir": default_config_dir(),
         "symbols": ["IBM"],
         "venue": {
             "trading_url": url,
@@ -58,6 +62,12 @@ def settings_for(tmp_path: Path, *, url: str, stream_url: str) -> Settings:
     intervals = {"in_flight_interval_s": 0.3, "open_orders_interval_s": 0.5, "positions_interval_s": 0.5}
     raw["services"] = {"execution_engine": {"metrics_port": 0, **intervals}}
     return Settings.model_validate(raw)
+
+
+def write_configuration(folder: Path, system: dict[str, Any]) -> None:
+    """Write the files that a process of the service reads: a system.json, and the shipped limits."""
+    (folder / "system.json").write_text(json.dumps(system))
+    shutil.copy(default_config_dir() / RISK_LIMITS, folder)
 
 
 @dataclass

@@ -42,6 +42,7 @@ class ScriptedVenue:
     orders: dict[str, dict[str, object]] = field(default_factory=dict)
     activities: list[dict[str, object]] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
+    assets: dict[str, dict[str, object]] = field(default_factory=dict)
     faults: deque[str | Answer] = field(default_factory=deque)
     is_holding_cancels: bool = False
     is_mute: bool = False
@@ -170,6 +171,9 @@ class ScriptedVenue:
                 "next_close": "2099-01-01T21:00:00Z",
             },
         }  # fmt: skip
+        if path.startswith("/v2/assets/"):
+            asset = self.assets.get(path.removeprefix("/v2/assets/"))
+            return (200, asset) if asset is not None else (404, {"code": 40410000, "message": "asset not found"})
         return (200, answers[path]) if path in answers else (404, {"code": 40410000, "message": "not found"})
 
     async def act_on_order(self, method: str, order: dict[str, object] | None, body: dict[str, object]) -> Answer:

@@ -658,6 +658,14 @@ class Reconciled(Record):
     is_complete: int = ...
 
 @final
+class Shortability(Record):
+    """Whether the venue's own words on a symbol, by the borrow rules of the date, allow a short of it."""
+
+    symbol: str = ...
+    ts_event_ns: int = ...
+    is_shortable: int = ...
+
+@final
 class Trip(Record):
     """An operator stops trading."""
 

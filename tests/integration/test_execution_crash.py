@@ -1,7 +1,6 @@
 """The execution-engine as a process of its own, killed at the worst moment."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from execution_desk import E9, desk_of
+from execution_desk import E9, desk_of, write_configuration
 from holdfast.settings import Settings, load_settings
 from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
@@ -38,7 +37,7 @@ def configured(tmp_path: Path, venue: ScriptedVenue) -> Settings:
             "execution_engine": {"metrics_port": 0, "in_flight_interval_s": 0.3, "open_orders_interval_s": 0.5}
         },
     }
-    (tmp_path / "system.json").write_text(json.dumps(raw))
+    write_configuration(tmp_path, raw)
     return load_settings(tmp_path, environment=ENVIRONMENT)
 
 

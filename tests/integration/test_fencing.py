@@ -1,7 +1,6 @@
 """Two execution-engines, one account: the venue's own ledger says who sent what, and when."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from execution_desk import E9, Desk, desk_of
+from execution_desk import E9, Desk, desk_of, write_configuration
 from fix_tell import Tell
 from fix_venue import RunningVenue, StartVenue
 from holdfast import clock
@@ -75,7 +74,7 @@ def configured(folder: Path, venue: RunningVenue, fencing: dict[str, object], da
             "execution_engine": {"metrics_port": 0, "in_flight_interval_s": 0.3, "open_orders_interval_s": 0.3}
         },
     }
-    (folder / "system.json").write_text(json.dumps(raw))
+    write_configuration(folder, raw)
     return load_settings(folder, environment=environment_of(venue, database))
 
 

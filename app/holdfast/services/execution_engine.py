@@ -33,10 +33,13 @@ from holdfast.execution.rate_budget import RateBudget
 from holdfast.execution.reconcile import Findings, Reconciler
 from holdfast.execution.sender import Sender, is_entry, is_queued
 from holdfast.execution.session import disagreement
+from holdfast.execution.shortability import INTERVAL_S as SHORTABILITY_INTERVAL_S
+from holdfast.execution.shortability import shortability
 from holdfast.journals import build_hash, journal_directory, open_halts, open_latch, open_reader, open_writer
 from holdfast.logs import get_logger
 from holdfast.service import Frame, Host
 from holdfast.settings import Settings
+from holdfast.settings.risk_limits import is_short_allowed
 from holdfast.settings.sessions import load_sessions
 from holdfast.venues.alpaca.connection import Connection, tls_context
 from holdfast.venues.alpaca.order_messages import OrderUpdate
@@ -92,6 +95,7 @@ class Schedule:
     account_s: float = 0.0
     clock_s: float = 0.0
     queued_s: float = 0.0
+    shortability_s: float = 0.0
     consumed_s: float = 0.0
     lease_s: float = 0.0
 
@@ -111,6 +115,7 @@ class Engine:
     reconciler: Reconciler
     on_ready: Callable[[], None]
     host: Host
+    shorted: tuple[str, ...] = ()
     due: Schedule = field(default_factory=Schedule)
     figures: Figures = field(default_factory=Figures)
     orders: JournalReader | None = None
@@ -330,6 +335,10 @@ class Engine:
         if now_s >= self.due.clock_s:
             await self._read_clock()
             self.due.clock_s = now_s + CLOCK_INTERVAL_S
+        if self.shorted and now_s >= self.due.shortability_s:
+            for symbol in self.shorted:
+                self.ledger.write(await shortability(self.gateway, symbol))
+            self.due.shortability_s = now_s + SHORTABILITY_INTERVAL_S
         if now_s >= self.due.queued_s and self._queued():
             await self._end_queued()
             self.due.queued_s = now_s + QUEUED_INTERVAL_S
@@ -545,4 +554,12 @@ def _build(
         reconciler=Reconciler(ledger, gateway, is_leg_expected=lambda: sender.bracket_answers_awaited > 0),
         on_ready=frame.ready,
         host=frame.host,
+        shorted=_shorted(settings),
     )
+
+
+def _shorted(settings: Settings) -> tuple[str, ...]:
+    """Return the symbols of which a short could be approved: nobody asks the venue about the others."""
+    if not is_short_allowed(settings.config_dir):
+        return ()
+    return tuple(symbol for symbol in settings.symbols if "/" not in symbol)

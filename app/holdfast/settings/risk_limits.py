@@ -236,6 +236,15 @@ def load_risk_limits(settings: Settings) -> RiskSettings:
     )
 
 
+def is_short_allowed(config_dir: Path) -> bool:
+    """Return whether risk_limits.toml lets anything be sold short, for who needs no other limit.
+
+    Raises: ConfigError when the file cannot be read; what else is wrong with it is `load_risk_limits`' to say.
+    """
+    order = _read(config_dir / FILE).get("order")
+    return isinstance(order, dict) and order.get("is_short_allowed") is True
+
+
 def parse_risk_limits(
     raw: Mapping[str, Any],
     *,

@@ -28,9 +28,9 @@ from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, che
 from holdfast.invariants.account import account_of
 from holdfast.journals import WRITERS, open_reader
 from holdfast.replay import replay_decisions, replay_signals
-from holdfast.services import risk_manager
+from holdfast.services import execution_engine, risk_manager
 from holdfast.settings import Settings
-from holdfast.settings.risk_limits import RiskSettings, load_risk_limits
+from holdfast.settings.risk_limits import RiskSettings, is_short_allowed, load_risk_limits
 from holdfast.simulation.crashes import SPENT, SimulatedCrash
 from holdfast.simulation.loop import SimulatedLoop
 from holdfast.simulation.network import USER_TIMEOUT_S
@@ -55,6 +55,7 @@ SEGMENT_BYTES = 128 << 10
 _strategy_class = cache(load._from_path)  # noqa: SLF001 - the file is not reloaded, as its class holds no state
 _client_context = cache(ssl.create_default_context)
 _server_context = cache(server_context)
+_is_short_allowed = cache(is_short_allowed)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +131,7 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         (journals, "JournalWriter", writer),
         (risk_manager, "load_risk_limits", limits),
         (replay, "load_risk_limits", limits),
+        (execution_engine, "is_short_allowed", _is_short_allowed),
         (load, "_from_path", _strategy_class),
         (ssl, "create_default_context", _client_context),
         (venue, "server_context", _server_context),

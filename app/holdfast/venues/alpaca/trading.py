@@ -36,6 +36,7 @@ _POSITIONS = msgspec.json.Decoder(list[RawPosition])
 _ACCOUNT = msgspec.json.Decoder(RawAccount)
 _ACTIVITIES = msgspec.json.Decoder(list[RawActivity])
 _CLOCK = msgspec.json.Decoder(RawClock)
+_ASSET = msgspec.json.Decoder(dict[str, object])
 _ERROR = msgspec.json.Decoder(RawError)
 
 
@@ -244,6 +245,15 @@ class TradingGateway:
             is_trading_blocked=int(raw.trading_blocked or raw.account_blocked or raw.trade_suspended_by_user),
             is_shorting_enabled=int(raw.shorting_enabled),
         )
+
+    async def asset(self, symbol: str) -> dict[str, object] | None:
+        """Return what the venue says of a symbol, or None when it does not know it. Raises: RetryLater, BadInput."""
+        target = f"/v2/assets/{quote(symbol, safe='')}"
+        response = await self._ask(target)
+        if response.status == 404:
+            return None
+        _require_success(response, target)
+        return _decode(_ASSET, response, target)
 
     async def clock(self) -> VenueClock:
         """Return the venue's clock. Raises: RetryLater, BadInput."""

@@ -110,6 +110,8 @@ macro_rules! for_each_record {
                 ts_event_ns: i64, orders_open: u64, orders_adopted: u64, orders_resolved: u64, fills_recovered: u64,
                 positions_mismatched: u64, orders_unknown: u64, scope: ReconcileScope, is_complete: u8,
             } reserved 6;
+            /// Whether the venue's own words on a symbol, by the borrow rules of the date, allow a short of it.
+            Shortability = 53, 1 { symbol: Symbol, ts_event_ns: i64, is_shortable: u8, } reserved 7;
 
             /// An operator stops trading.
             Trip = 64, 1 { operator: Text<32>, reason: Text<128>, ts_event_ns: i64, } reserved 0;

@@ -387,6 +387,11 @@ impl Gate {
                 self.refresh_position(snapshot.symbol);
                 self.note_told_position(snapshot);
             }
+            AnyRecord::Shortability(word) => {
+                if let Some(index) = self.symbols.find(word.symbol) {
+                    self.symbols.at_mut(index).shortable_ns = if word.is_shortable != 0 { ts_ns } else { 0 };
+                }
+            }
             AnyRecord::Reconciled(reconciled) => {
                 self.positions.apply(record);
                 if reconciled.scope == ReconcileScope::START_UP && reconciled.is_complete != 0 {

@@ -11,6 +11,8 @@ use holdfast_records::{E9, IntentAction, OrderIntent, Reason, Side, TimeInForce,
 
 /// A long weekend, a day in which the venue answers nothing, and a day.
 const AVERAGE_VOLUME_AGE_MAX_NS: i64 = 7 * 86_400 * E9;
+/// What can be borrowed changes from day to day; execution-engine asks each hour.
+const SHORTABLE_AGE_MAX_NS: i64 = 86_400 * E9;
 
 /// Everything a rule may look at.
 pub(crate) struct Question<'a> {
@@ -419,13 +421,20 @@ fn price_collar(q: &Question<'_>) -> Option<Usage> {
     None
 }
 
+/// A short needs the limits' leave, the account's, and a word of the venue on the symbol that is not too old.
 fn short_disallowed(q: &Question<'_>) -> Option<Usage> {
+    if q.intent.side != Side::SELL {
+        return None;
+    }
     let is_allowed =
         q.gate.limits.is_short_allowed && q.gate.counters.account.is_shorting_enabled && !q.state.is_crypto;
-    (q.intent.side == Side::SELL && !is_allowed).then_some(Usage {
-        limit_e9: 0,
-        value_e9: q.proposal.quantity_e9,
-    })
+    if !is_allowed || q.state.shortable_ns == 0 {
+        return Some(Usage {
+            limit_e9: 0,
+            value_e9: q.proposal.quantity_e9,
+        });
+    }
+    beyond(SHORTABLE_AGE_MAX_NS, q.clock.now_ns - q.state.shortable_ns)
 }
 
 /// An average that is not known, or whose newest session is more than a week old, allows nothing. Crypto has no volume

@@ -32,6 +32,8 @@ pub(crate) struct SymbolState {
     /// Average volume of twenty sessions, 0 while it is not known; and the beginning of the newest of them.
     pub(crate) average_volume_e9: i64,
     pub(crate) average_volume_ns: i64,
+    /// When the venue last allowed a short of it; 0 if its last word was no.
+    pub(crate) shortable_ns: i64,
     pub(crate) position: Position,
     pub(crate) open: OpenOrders,
     /// Recent approvals: hash of the request and when.

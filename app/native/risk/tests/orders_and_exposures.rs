@@ -459,6 +459,24 @@ fn what_is_no_request_is_denied_even_as_a_reduction() {
 }
 
 #[test]
+fn a_short_needs_a_word_of_the_venue_that_is_at_most_a_day_old() {
+    let loose = RiskLimits {
+        quote_age_max_ns: i64::MAX,
+        ..limits()
+    };
+    let mut gate = gate(loose);
+    passes(&gate, &sell(1, 100));
+    assert_eq!(gate.broken_rule(&sell(1, 100), after_ns(DAY_NS)), None);
+    denies_at(&gate, &sell(1, 100), after_ns(DAY_NS + 1), Reason::SHORT_DISALLOWED);
+    passes(&gate, &buy(1, 100));
+    gate.apply_execution(any(&shortability("IBM", false)), NOW_NS);
+    denies_at(&gate, &sell(1, 100), clock(), Reason::SHORT_DISALLOWED);
+    passes(&gate, &of("SPY", sell(1, 100)));
+    bought(&mut gate, 5);
+    passes(&gate, &sell(5, 100));
+}
+
+#[test]
 fn shorts_need_the_limits_and_the_account() {
     let mut long_only = gate(RiskLimits {
         is_short_allowed: false,

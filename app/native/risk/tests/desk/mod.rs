@@ -3,8 +3,8 @@
 
 use holdfast_records::{
     AccountSnapshot, AnyRecord, AverageVolume, Decision, E9, Fill, IntentAction, OrderEvent, OrderEventKind,
-    OrderIntent, OrderStatus, OrderType, Quote, Reason, ReconcileScope, Reconciled, Record, Side, Symbol, Text,
-    TimeInForce, Uuid, Verdict,
+    OrderIntent, OrderStatus, OrderType, Quote, Reason, ReconcileScope, Reconciled, Record, Shortability, Side, Symbol,
+    Text, TimeInForce, Uuid, Verdict,
 };
 use holdfast_risk::{Calendar, Clock, Gate, MarginRegime, RiskLimits, Usage};
 
@@ -74,6 +74,7 @@ pub fn gate(limits: RiskLimits) -> Gate {
             NOW_NS,
         );
         gate.apply_market(any(&average_volume(symbol.as_str(), 10_000_000)), NOW_NS);
+        gate.apply_execution(any(&shortability(symbol.as_str(), true)), NOW_NS);
     }
     gate.advance(clock(), |_| panic!("nothing trips at rest"));
     gate
@@ -98,6 +99,16 @@ pub fn average_volume(symbol: &str, shares: i64) -> AverageVolume {
         volume_e9: shares * E9,
         session_count: 20,
         ..AverageVolume::default()
+    }
+}
+
+/// The venue's word on a short of a symbol.
+pub fn shortability(symbol: &str, is_shortable: bool) -> Shortability {
+    Shortability {
+        symbol: Symbol::truncated(symbol),
+        ts_event_ns: NOW_NS,
+        is_shortable: u8::from(is_shortable),
+        ..Shortability::default()
     }
 }
 
