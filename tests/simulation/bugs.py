@@ -47,6 +47,7 @@ from holdfast.simulation.fleet import scratch
 if TYPE_CHECKING:
     from holdfast._native import Record
     from holdfast.service import Frame
+    from holdfast.settings import Settings
     from holdfast.settings.risk_limits import RiskSettings
     from holdfast.venues.alpaca.connection import Line
 
@@ -367,6 +368,23 @@ def run_with_other_limits(patch: Patch) -> None:
     patch.set(risk_manager, "_start", start)
 
 
+def hear_no_limit_changes(patch: Patch) -> None:
+    """The risk gate reads another journal than the one that the gateway writes."""
+    real = journals.open_reader
+
+    def open_reader(settings: Settings, name: str, **options: Any) -> JournalReader:  # noqa: ANN401 - passed on
+        if name != "control":
+            return real(settings, name, **options)
+        directory = settings.state_dir / "unheard"
+        if not directory.exists():
+            directory.mkdir()
+            kind = journals.WRITERS["control"]
+            JournalWriter(str(directory), kind, now_ns=clock.now_ns(), segment_bytes=1 << 20).close()
+        return JournalReader(str(directory))
+
+    patch.set(risk_manager, "open_reader", open_reader)
+
+
 def accept_bad_quotes(patch: Patch) -> None:
     rules = (Reason.QUOTE_CROSSED, Reason.QUOTE_MISSING, Reason.SYMBOL_HALTED, Reason.QUOTE_WIDE, Reason.QUOTE_JUMPED)
     ignore_rules(patch, *rules, Reason.PRICE_COLLAR, Reason.PRICE_DRIFT, Reason.GAP_UNREPAIRED)
@@ -471,6 +489,7 @@ class Bug:
 CATALOGUE = (
     Bug(post_again_with_a_new_id, 1),
     Bug(run_with_other_limits, 2),
+    Bug(hear_no_limit_changes, 2),
     Bug(trade_while_reducing, 3),
     Bug(say_active_always, 3),
     Bug(ignore_the_latch, 3),

@@ -70,6 +70,8 @@ CHECKERS = (
     Checker(1, orders.orders_are_as_approved),
     Checker(2, orders.no_order_without_approval),
     Checker(2, limits.every_decision_under_the_active_limits),
+    Checker(2, limits.every_limit_change_heard),
+    Checker(2, limits.no_limit_loosened_by_one_person),
     Checker(3, gate.no_entry_while_closed),
     Checker(3, gate.no_entry_on_an_old_approval),
     Checker(3, gate.no_entry_arrives_late),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast._native import (
+    LOOSENED_NS_MAX,
     Consumed,
     Decision,
     IntentAction,
@@ -162,6 +163,45 @@ def rates_hold(evidence: Evidence) -> Iterator[str]:
             in_window = len(own) - bisect_left(own, record.ts_ns - limits["repeat_window_ns"] + 1)
             if in_window > limits["repeat_entries_max"]:
                 yield f"orders {record.seq}: {in_window} entries of {record.symbol} within the repeat window"
+
+
+def every_limit_change_heard(evidence: Evidence) -> Iterator[str]:
+    """Whoever approves an entry has read what operators changed a second or more before."""
+    changes = [record for record in evidence.journals["control"] if isinstance(record, LimitChange)]
+    heard_seq = 0
+    for record in evidence.decided if changes else ():
+        if isinstance(record, Consumed):
+            heard_seq = record.control_seq
+        elif isinstance(record, Decision) and _is_approved_order(record) and not record.is_reduction:
+            for change in changes:
+                if heard_seq < change.seq and change.ts_ns <= record.ts_ns - SECOND_NS:
+                    yield f"orders {record.seq}: approved though control {change.seq} was not read"
+
+
+def no_limit_loosened_by_one_person(evidence: Evidence) -> Iterator[str]:
+    """What takes effect and loosens has a second person's name; what is looser than configured ends within a day.
+
+    The direction is asked of the values, not of the product's book.
+    """
+    if evidence.limits is None:
+        return
+    book, loosest = LimitBook(evidence.limits), RiskLimits.loosest()
+    least = {name: bounds[0] for name, bounds in RiskLimits.bounds().items()}
+    configured = evidence.limits.as_dict()
+
+    def is_looser(name: str, value: int, than: int) -> bool:
+        return value < than if loosest[name] == least[name] else value > than
+
+    for record in evidence.journals["control"]:
+        book.expire(record.ts_ns)
+        before = book.in_force.as_dict()
+        if not isinstance(record, LimitChange) or book.apply(record) is not None:
+            continue
+        name, value = record.key, book.in_force.as_dict()[record.key]
+        if is_looser(name, value, before[name]) and record.approver in ("", record.operator):
+            yield f"control {record.seq}: {name} loosened to {value} by {record.operator} alone"
+        if is_looser(name, value, configured[name]) and not 0 < record.expires_ns - record.ts_ns <= LOOSENED_NS_MAX:
+            yield f"control {record.seq}: {name} is looser than configured until {record.expires_ns}"
 
 
 def every_decision_under_the_active_limits(evidence: Evidence) -> Iterator[str]:

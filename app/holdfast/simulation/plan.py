@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from holdfast.simulation.crashes import POINTS, SPENT
 from holdfast.simulation.network import Weather
+from holdfast.simulation.wishes import LimitWish, draw_wishes
 from holdfast.venues.simulated.faults import FaultScript, draw_script
 
 # New York, 24 November 2025: shortly after the opening, or so late that the session ends under the trading.
@@ -77,6 +78,7 @@ class Plan:
     crash_point: str = SPENT
     crash_skip: int = 0
     acts: tuple[Act, ...] = ()
+    wishes: tuple[LimitWish, ...] = ()
 
     @property
     def is_undisturbed(self) -> bool:
@@ -105,6 +107,7 @@ class Plan:
             weather=_weather(draw),
             script=draw_script(seed, draw, trading_s - FIRST_FAULT_S) if draw.randrange(2) else None,
             acts=_acts(draw, trading_s),
+            wishes=draw_wishes(seed, trading_s),
             crash_point=draw.choice(POINTS) if draw.randrange(2) else SPENT,
             crash_skip=draw.randrange(CRASH_SKIPS),
         )

@@ -160,7 +160,14 @@ def run_seed(seed: int, directory: Path) -> Outcome:
     try:
         crash = SimulatedCrash(plan.crash_point, plan.crash_skip)
         with outside(world, crash):
-            system = System(world, plan, settings, tls_dir=directory / "tls", ledger_file=state_dir / "ledger.jsonl")
+            system = System(
+                world,
+                plan,
+                settings,
+                configured=_limits(settings.config_dir, settings.environment).limits,
+                tls_dir=directory / "tls",
+                ledger_file=state_dir / "ledger.jsonl",
+            )
             crash.kill = functools.partial(system.crash, plan.crash_point)
             system.start()
             return _play(system, crash)
@@ -190,7 +197,7 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
         event_hash=_event_hash(system),
         orders=len(evidence.ledger.orders()),
         fills=len(evidence.ledger.fills()),
-        faults=_faults(evidence, world),
+        faults=_faults(evidence, world) | system.operators.told,
         simulated_s=(world.now_ns - plan.start_ns) / NANOSECONDS,
         turns=world.turns,
         violations=violations,

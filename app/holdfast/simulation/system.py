@@ -7,8 +7,9 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from holdfast._native import JournalWriter, Reconciled
+from holdfast._native import Reconciled, RiskLimits
 from holdfast.errors import ConfigError
+from holdfast.gateway.control import Control
 from holdfast.invariants import Closure
 from holdfast.journals import WRITERS, open_latch, open_reader, open_writer
 from holdfast.service import Frame
@@ -17,6 +18,7 @@ from holdfast.settings import Settings
 from holdfast.settings.defaults import default_config_dir
 from holdfast.simulation.network import Weather
 from holdfast.simulation.plan import FIRST_FAULT_S, Act, Plan
+from holdfast.simulation.wishes import Operators
 from holdfast.simulation.world import Process, SimulatedHost, World
 from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
 from holdfast.venues.simulated import SimulatedVenue, SimulatedVenueSettings
@@ -93,7 +95,9 @@ def settings_of(plan: Plan, *, state_dir: Path, config_dir: Path, ca_file: Path)
 class System:
     """Everything that runs, and the supervisor that starts a service again when it ended."""
 
-    def __init__(self, world: World, plan: Plan, settings: Settings, *, tls_dir: Path, ledger_file: Path) -> None:
+    def __init__(
+        self, world: World, plan: Plan, settings: Settings, *, configured: RiskLimits, tls_dir: Path, ledger_file: Path
+    ) -> None:
         self.world = world
         self.plan = plan
         self.settings = settings
@@ -103,7 +107,9 @@ class System:
         self.restarts: dict[str, int] = {}
         self.failures: list[str] = []
         self.wanted: set[str] = set()
-        self.control: JournalWriter | None = None
+        self.control: Control | None = None
+        self.operators: Operators
+        self._configured = configured
         self.venue: SimulatedVenue | None = None
         self.venue_process: Process
         self.latch = open_latch(settings)
@@ -114,11 +120,10 @@ class System:
     def start(self) -> None:
         """Create the journals, as the first start of a host does, and start everything."""
         for name in WRITERS:
-            writer = open_writer(self.settings, name)
-            if name == "control":
-                self.control = writer
-            else:
-                writer.close()
+            if name != "control":
+                open_writer(self.settings, name).close()
+        self.control = Control(self.settings)
+        self.operators = Operators(self.control, self._configured, self.world.after)
         self.venue_process = self.world.spawn("venue", self._serve)
         for name in SERVICES:
             self.wanted.add(name)
@@ -127,6 +132,8 @@ class System:
         self.world.after(FIRST_FAULT_S, self._load_faults)
         for act in self.plan.acts:
             self.world.after(act.at_s, functools.partial(self.perform, act))
+        for wish in self.plan.wishes:
+            self.world.after(wish.at_s, functools.partial(self.operators.wish, wish))
 
     async def _serve(self, process: Process) -> None:
         plan = self.plan
