@@ -69,6 +69,19 @@ def test_common_entry_points_are_told_and_used() -> None:
     assert [name for name in entry_points if f"tasks_from: {name}\n" not in tasks] == []
 
 
+@pytest.mark.parametrize("role", NAMES)
+def test_role_gives_common_tasks_what_they_are_told_to_get(role: str) -> None:
+    """Checked here, so that no host waits for it each time: hence `rolespec_validate: false`."""
+    tasks = [task for path in (ROLES / role / "tasks").glob("*.yml") for task in read(path) or []]
+    for task in (task for task in tasks if task.get("ansible.builtin.include_role", {}).get("name") == COMMON):
+        used = task["ansible.builtin.include_role"]
+        expected = options(COMMON, used["tasks_from"])
+        given = {name for name in task["vars"] if not name.startswith("__")}
+        assert used["rolespec_validate"] is False, task["name"]
+        assert given <= set(expected), task["name"]
+        assert given >= {name for name, option in expected.items() if option.get("required")}, task["name"]
+
+
 @pytest.mark.parametrize("role", [*NAMES, COMMON])
 def test_what_a_role_keeps_for_itself_is_named_so(role: str) -> None:
     text = "".join(path.read_text() for path in (ROLES / role / "tasks").glob("*.yml"))
