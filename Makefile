@@ -66,7 +66,7 @@ lint: ## Run the linters only.
 
 ansible-lint: ## Check ansible/ and roles/ with ansible-lint's production profile (a minute).
 	@app/setup/setup.sh ansible
-	@PATH=$(CURDIR)/.venv/lab/bin:$$PATH ansible-lint --offline -q
+	@PATH=$(CURDIR)/.venv/lab/bin:$$PATH ANSIBLE_LIBRARY=$(CURDIR)/ansible/library ansible-lint --offline -q
 
 types: setup ## Check the types only.
 	@$(WITHIN) python app/setup/checks.py --only types
