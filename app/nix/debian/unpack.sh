@@ -69,5 +69,6 @@ for file in usr/lib/python3.1?/_sysconfigdata*.py; do
 done
 for python in usr/bin/python3.1?; do
     [ -x $python ] || continue
-    PYTHONHASHSEED=0 $out/$python -I -m compileall -q -j1 --invalidation-mode unchecked-hash $out/usr/lib/${python##*/}
+    # What compiling imports would be written first, with time stamps (-B), and then taken for up to date (-f): root's first run wrote it anew.
+    PYTHONHASHSEED=0 $out/$python -I -B -m compileall -q -f -j1 --invalidation-mode unchecked-hash $out/usr/lib/${python##*/}
 done

@@ -27,7 +27,7 @@ let
       ${interpreter} -I ${./trim.py} $out
       ${interpreter} -I ${./relink.py} $out ${tool "tools" "patchelf"}
       ${after}
-      ${interpreter} -I -m compileall -q -j1 --invalidation-mode unchecked-hash $out/${site}
+      ${interpreter} -I -B -m compileall -q -f -j1 --invalidation-mode unchecked-hash $out/${site}
     '';
   };
 in {
