@@ -6,19 +6,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from holdfast import clock
 from holdfast.campaign import outages
+from holdfast.campaign.operators import Operators
 from holdfast.campaign.plan import plan_of
 from holdfast.crash_points import POINTS
 from holdfast.invariants import StoredJournals
-from holdfast.settings import load_settings
+from holdfast.settings import Settings, load_settings
+from holdfast.settings.defaults import default_config_dir
+from holdfast.simulation.wishes import LimitWish
 from holdfast.venues.simulated.faults import CATALOGUE, KINDS_PER_RUN, FaultScript
 from holdfast.venues.simulated.ledger import Ledger
 from patience import PATIENCE_S
+from running_gateway import Gateway
 
 KEYS = ["runs", "orders", "fills", "faults", "crash_points", "violations", "ok"]
 
@@ -166,3 +171,31 @@ sys.exit(main())
         "risk-manager",
         "recorder",
     }
+
+
+async def test_two_people_change_limits_through_the_api_and_one_alone_does_not(gateway: Gateway) -> None:
+    own = gateway.settings.services.api_gateway.model_copy(update={"port": gateway.port})
+    services = gateway.settings.services.model_copy(update={"api_gateway": own})
+    settings = gateway.settings.model_copy(update={"config_dir": default_config_dir(), "services": services})
+    told: Counter[str] = Counter()
+    operators = Operators(settings, told)
+    wish = LimitWish(at_s=0.0, key="order.quantity_max", percent=40, duration_s=1, approved_after_s=0.0)
+    await operators.wish(wish)
+    assert told == {"limit tightened": 1}
+    await operators.wish(replace(wish, percent=70, is_alone=True))
+    assert told == {"limit tightened": 1, "limit proposed": 1, "limit refused": 1}
+    await operators.wish(replace(wish, percent=70))
+    assert told == {"limit tightened": 1, "limit proposed": 2, "limit refused": 1, "limit approved": 1}
+
+
+async def test_a_gateway_that_does_not_answer_is_told(gateway_settings: Settings) -> None:
+    told: Counter[str] = Counter()
+    operators = Operators(gateway_settings.model_copy(update={"config_dir": default_config_dir()}), told)
+    await operators.wish(LimitWish(at_s=0.0, key="order.quantity_max", percent=40, duration_s=1, approved_after_s=0.0))
+    assert told == {"limit unanswered": 1}
+
+
+def test_every_fourth_run_or_so_has_wishes() -> None:
+    plans = [plan_of(seed, duration_s=4) for seed in range(1, 301)]
+    assert 50 < sum(bool(plan.wishes) for plan in plans) < 100
+    assert all(0 < wish.at_s < plan.duration_s for plan in plans for wish in plan.wishes)

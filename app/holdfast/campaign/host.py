@@ -18,6 +18,7 @@ from psycopg import sql
 from holdfast import clock, crash_points
 from holdfast.campaign import strategy
 from holdfast.campaign.mutation import write_mutation
+from holdfast.campaign.operators import Operators
 from holdfast.campaign.outages import CONNECT_TIMEOUT_S, Outage, suffer
 from holdfast.campaign.plan import Plan
 from holdfast.campaign.template import Template
@@ -108,6 +109,7 @@ class RunHost(DemoHost):
         self._suffering: asyncio.Task[None] | None = None
         self._healed = asyncio.Event()
         self.faults: Counter[str] = Counter()
+        self.operators: Operators
 
     def credentials(self) -> dict[str, str]:
         """Return where the services find the run's own secrets: they are searched for everywhere else."""
@@ -136,6 +138,7 @@ class RunHost(DemoHost):
             self.config_dir, self.options, self.venue, cores=1, strategies=strategies, limits_changed=LIMITS
         )
         self.settings = load_settings(self.config_dir, environment={})
+        self.operators = Operators(self.settings, self.faults)
         keys = {"HOLDFAST_VENUE_SECRET_KEY": self.secret_key}
         arguments = self._venue_arguments(port)
         venue = asyncio.create_task(self.start_venue(arguments, SYMBOLS, START_TIMEOUT_S, keys))
@@ -159,6 +162,8 @@ class RunHost(DemoHost):
         """Begin the signals from outside, and the outage."""
         if self.plan.outage is not None:
             self._suffering = asyncio.create_task(self._suffer(self.plan.outage))
+        for wish in self.plan.wishes:
+            self._striking.append(asyncio.create_task(self.operators.wish(wish)))
         for strike in self.plan.strikes:
             self._striking.append(asyncio.create_task(self._strike(strike.service, strike.at_s)))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from holdfast import crash_points
 from holdfast.campaign import outages
 from holdfast.campaign.outages import Outage
+from holdfast.simulation.wishes import LimitWish, draw_wishes
 from holdfast.venues.simulated.faults import FaultScript, draw_script
 
 STOPS = 0.25
@@ -47,6 +48,7 @@ class Plan:
     strikes: tuple[Strike, ...]
     script: FaultScript
     outage: Outage | None
+    wishes: tuple[LimitWish, ...]
 
     @property
     def service(self) -> str:
@@ -72,6 +74,7 @@ def plan_of(seed: int, *, duration_s: float) -> Plan:
         strikes=strikes,
         script=draw_script(seed, dice, duration_s),
         outage=_outage(seed, dice, duration_s) if dice.random() < OUTAGES else None,
+        wishes=draw_wishes(seed, duration_s),
     )
 
 

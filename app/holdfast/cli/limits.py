@@ -4,10 +4,6 @@
 """
 
 import json
-import os
-import ssl
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +14,12 @@ from holdfast._native import JournalMissing
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.cli.trip import Reason, required_reason
 from holdfast.errors import BadInput, OperatingError
+from holdfast.gateway.client import ask
 from holdfast.gateway.limit_view import LimitView
 from holdfast.gateway.schemas import LimitsBody
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.risk_limits import load_risk_limits
 
-TIMEOUT_S = 10.0
 TOKEN_VARIABLE = "HOLDFAST_TOKEN_FILE"  # noqa: S105 - the name of a variable
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -126,33 +122,11 @@ def _ask(settings: Settings, token_file: Path | None, path: str, body: dict[str,
     """Send a request to the gateway. Raises: BadInput for what it refuses, OperatingError when it cannot be asked."""
     if token_file is None:
         raise BadInput(f"no token: give --token-file FILE or {TOKEN_VARIABLE}; holdfast token create makes one")
-    own = settings.services.api_gateway
-    host = "127.0.0.1" if own.bind_address in ("", "0.0.0.0", "::") else own.bind_address  # noqa: S104 - compared only
-    url = f"https://{host}:{own.port}/api/v1/limits/{path}"
     try:
-        headers = {"authorization": f"Bearer {token_file.read_text().strip()}", "content-type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=_pinned(settings)) as response:  # noqa: S310
-            answer: dict[str, Any] = json.load(response)
-            return answer
-    except urllib.error.HTTPError as error:
-        with suppress(ValueError, KeyError):
-            raise BadInput(str(json.load(error)["message"])) from None
-        raise OperatingError(f"{url}: {error}") from None
+        token = token_file.read_text().strip()
     except (OSError, ValueError) as error:
-        raise OperatingError(f"{url}: {error}: is the api-gateway running?") from None
-
-
-def _pinned(settings: Settings) -> ssl.SSLContext:
-    """Trust the gateway's own certificate and nothing else: whatever name it bears."""
-    own = settings.services.api_gateway
-    certificate = own.tls_cert_file or settings.state_dir / "keys" / "gateway.crt"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.load_verify_locations(os.fspath(certificate))
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
+        raise OperatingError(f"{token_file}: {error}: expected a readable file with a token") from None
+    return ask(settings, token, f"limits/{path}", body)
 
 
 def _as_text(body: LimitsBody) -> str:
