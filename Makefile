@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan upgrades molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -59,6 +59,12 @@ molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. R
 	@app/setup/setup.sh lab
 	@$(WITHIN) python -m lab molecule $(ROLE) $(if $(SUITE),--suite $(SUITE)) \
 		$(if $(filter-out 0,$(JSON)),--json)
+
+upgrades: ## Upgrade, failing upgrade, rollback, new secrets on a test host while it trades; a table. JSON=1
+	@app/setup/setup.sh lab
+	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(WITHIN) python -m lab upgrades $(if $(filter-out 0,$(JSON)),--json)
+	@$(WITHIN) python -m lab down upgrades
 
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints

@@ -103,7 +103,8 @@ def main() -> None:
     found += [bring(module, Path(path), content) for path, content in module.params["contents"].items()]
     found += [lead(module, Path(path), target) for path, target in module.params["links"].items()]
     differences = [difference for difference in found if difference is not None]
-    module.exit_json(changed=bool(differences), diff=differences)
+    paths = [difference["after_header"] for difference in differences]
+    module.exit_json(changed=bool(differences), diff=differences, paths=paths)
 
 
 if __name__ == "__main__":

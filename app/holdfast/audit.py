@@ -169,6 +169,16 @@ def lines_after(state_dir: Path, end: Head) -> list[Line] | None:
     return found
 
 
+def actions(state_dir: Path, *, since_ns: int) -> list[dict[str, object]]:
+    """Return what operators did since then, as far as the trail's lines can be read."""
+    try:
+        whole = (state_dir / "audit" / "trail.jsonl").read_bytes()
+    except FileNotFoundError:
+        return []
+    every = (_fields(text) for _, text in _lines(whole))
+    return [fields for fields in every if isinstance(ts_ns := fields.get("ts_ns"), int) and ts_ns >= since_ns]
+
+
 def compare(found: Sequence[Line], known: Mapping[int, str]) -> Damage | None:
     """Return where a trail first differs from what a witness remembers: the hash of each line by its number."""
     by_seq = {line.seq: line for line in found}

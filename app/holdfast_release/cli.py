@@ -41,6 +41,7 @@ def _do(options: argparse.Namespace, host: Host) -> Answer:
                 key=options.key,
                 schema=options.schema,
                 is_repairing=options.repair,
+                is_staging=options.stage,
                 reserve_bytes=options.reserve_mib << 20,
             )
         case "switch":
@@ -70,12 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("archive", type=Path)
     install.add_argument("--signature", type=Path, help="the archive's signature; default: ARCHIVE.sig")
     install.add_argument("--repair", action="store_true", help="compare what is installed and replace what differs")
+    install.add_argument("--stage", action="store_true", help="install it, and leave current what is current")
     install.add_argument(
         "--reserve-mib", type=_natural, default=64, help="what must stay free on the disk; default: 64"
     )
     switch = commands.add_parser("switch", help="make an installed generation current")
     switch.add_argument("generation", type=int)
-    rollback = commands.add_parser("rollback", help="make the generation before the current one current")
+    rollback = commands.add_parser("rollback", help="make the generation that ran before the current one current")
     verify = commands.add_parser("verify", help="compare every installed byte with what was signed")
     verify.add_argument("--all", action="store_true", help="all generations, not the current one only")
     for command in (install, verify):

@@ -1,7 +1,8 @@
 """Generations: which releases were installed, in order, and which one is current.
 
 ```
-nix/var/holdfast/generations/7/   root -> /nix/store/HASH-holdfast-1.2.0, manifest.json, config.json, signature.json
+nix/var/holdfast/generations/7/   root -> /nix/store/HASH-holdfast-1.2.0, manifest.json, config.json, signature.json,
+                                  before: the generation that was current when this one was made
 nix/var/holdfast/current          -> generations/7
 ```
 A generation appears whole, by one rename, and is never changed; `current` is switched by one rename.
@@ -21,6 +22,7 @@ from holdfast_release.signature import check_signature_text
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
 SIGNATURE = "signature.json"
+BEFORE = "before"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Generation:
     number: int
     directory: Path
     release: Release
+    before: int | None
 
 
 class Generations:
@@ -70,13 +73,24 @@ class Generations:
         known = ", ".join(str(generation.number) for generation in self.all()) or "none"
         raise Refused(Reason.NO_GENERATION, f"there is no generation {number}; expected one of: {known}")
 
+    def before(self, number: int) -> Generation | None:
+        """Return the generation to go back to from another: what ran before it, not merely what was installed before.
+
+        A release that failed and was taken back lies between the two. Where what ran before is gone: the next older.
+        """
+        older = [generation for generation in self.all() if generation.number < number]
+        wanted = self.get(number).before
+        return next((each for each in older if each.number == wanted), older[-1] if older else None)
+
     def make(self, release: Release, *, manifest: bytes, config: bytes, signature: str) -> int:
         """Make a generation after the newest and return its number. It is on the disk, and not yet current."""
         number = max((generation.number for generation in self.all()), default=0) + 1
         staged = self._directory / f".new-{number}"
         staged.mkdir(mode=0o755)
         (staged / "root").symlink_to(f"/{STORE}/{release.root}")
-        for name, content in ((MANIFEST, manifest), (CONFIG, config), (SIGNATURE, signature.encode())):
+        before = str(self.current_number() or "").encode()
+        contents = ((MANIFEST, manifest), (CONFIG, config), (SIGNATURE, signature.encode()), (BEFORE, before))
+        for name, content in contents:
             durable.write_file(staged / name, content.decode())
         durable.sync_directory(staged)
         staged.rename(self._directory / str(number))
@@ -110,8 +124,16 @@ class Generations:
         try:
             signed = json.loads((directory / SIGNATURE).read_text(encoding="ascii"))
             digest = json.loads(signed["statement"])["digest"]
-            return Generation(number, directory, Release.parse(digest, manifest, config))
+            return Generation(number, directory, Release.parse(digest, manifest, config), _before(directory))
         except (ValueError, KeyError, TypeError, Refused) as refusal:
             raise Refused(
                 Reason.TAMPERED, f"{directory}: {refusal}; move the directory away, then install again"
             ) from None
+
+
+def _before(directory: Path) -> int | None:
+    """Return which generation was current when one was made; None for the first, and where nobody wrote it down."""
+    try:
+        return int((directory / BEFORE).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -40,9 +40,10 @@ class Host:
         key: Path,
         schema: int,
         is_repairing: bool = False,
+        is_staging: bool = False,
         reserve_bytes: int = store.RESERVE_BYTES,
     ) -> Answer:
-        """Install an archive and make it current.
+        """Install an archive and make it current; staging leaves out the latter.
 
         Raises: Refused; the current generation is then what it was.
         """
@@ -63,9 +64,16 @@ class Host:
                 manifest, config = archive.manifest_and_config(release.digest)
                 text = signature.read_text(encoding="ascii")
                 number = self.generations.make(release, manifest=manifest, config=config, signature=text)
-            return {"added": [f"/{STORE}/{layer.store_name}" for layer in wanted]} | self._switch(
-                number, is_changed=bool(wanted)
-            )
+            added = [f"/{STORE}/{layer.store_name}" for layer in wanted]
+            if is_staging:
+                is_made = not newest or newest[0].number != number
+                return {
+                    "added": added,
+                    "changed": bool(added) or is_made,
+                    "current": self.generations.current_number(),
+                    **_told(self.generations.get(number)),
+                }
+            return {"added": added} | self._switch(number, is_changed=bool(wanted))
 
     def switch(self, number: int, *, schema: int) -> Answer:
         """Make an installed generation current.
@@ -77,19 +85,19 @@ class Host:
             return self._switch(number, is_changed=False)
 
     def roll_back(self, *, schema: int) -> Answer:
-        """Make the generation before the current one current.
+        """Make the generation that ran before the current one current.
 
         Raises: Refused when there is none, or the database is beyond it.
         """
         with self._changing():
-            current = self.generations.current_number() or 0
-            older = [generation for generation in self.generations.all() if generation.number < current]
-            if not older:
+            current = self.generations.current_number()
+            before = None if current is None else self.generations.before(current)
+            if before is None:
                 raise Refused(
                     Reason.NO_GENERATION, "there is no older generation to go back to: install the release wanted"
                 )
-            self._check_database(older[-1].release, schema)
-            return self._switch(older[-1].number, is_changed=False)
+            self._check_database(before.release, schema)
+            return self._switch(before.number, is_changed=False)
 
     def list(self) -> Answer:
         """Tell of every generation."""
@@ -128,11 +136,15 @@ class Host:
             }
 
     def collect_garbage(self, *, keep: int = KEEP_DEFAULT) -> Answer:
-        """Remove all but the newest generations and the current one, and the store paths that only they had."""
+        """Remove all but the newest generations and the current one, and the store paths that only they had.
+
+        Who keeps more than one wants to be able to go back: then the one before the current stays too.
+        """
         with self._changing():
             known = self.generations.all()
             current = self.generations.current_number()
-            kept = {generation.number for generation in known[-keep:]} | {current}
+            before = self.generations.before(current) if current is not None and keep > 1 else None
+            kept = {generation.number for generation in known[-keep:]} | {current, before and before.number}
             gone = [generation for generation in known if generation.number not in kept]
             for generation in gone:
                 self.generations.remove(generation.number)

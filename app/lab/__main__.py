@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 
-from lab import alert_sinks, appliance, drill, inventory, molecule, network, restore, scan, time_server
+from lab import alert_sinks, appliance, drill, inventory, molecule, network, restore, scan, time_server, upgrades
 from lab import host as hosts_of
 from lab.host import Host
 from lab.image import image
@@ -95,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--inventory", choices=sorted(scan.HOSTS), default="local_four_hosts")
     command.add_argument("--hosts-only", action="store_true", help="provision no services, only what every host has")
     command.add_argument("--json", action="store_true")
+    command = commands.add_parser(
+        "upgrades", help="upgrade, failing upgrade, rollback, new secrets while strategies trade; the venue judges"
+    )
+    command.add_argument("lab", type=lab_name, nargs="?", default="upgrades")
+    command.add_argument("--json", action="store_true")
     for name, help_ in (
         ("down", "end and remove everything of a lab"),
         ("inventory", "print an Ansible inventory: how to reach each host"),
@@ -137,6 +142,9 @@ def carry_out(arguments: argparse.Namespace) -> int:
             up(arguments.lab, scan.HOSTS[arguments.inventory], "bookworm", [])
             scan.provision(arguments.lab, arguments.inventory, is_whole=not arguments.hosts_only)
             return scan.tell(scan.scan(arguments.lab, arguments.inventory), is_json=arguments.json)
+        case "upgrades":
+            up(arguments.lab, ["trader"], "bookworm", [])
+            return upgrades.tell(upgrades.rehearse(arguments.lab), is_json=arguments.json)
         case "down":
             down(arguments.lab)
         case "inventory":

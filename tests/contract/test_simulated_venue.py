@@ -218,6 +218,21 @@ async def test_malformed_requests_are_refused_and_counted(open_venue: OpenVenue,
     assert ledger.orders() == {}
 
 
+async def test_a_new_key_pair_ends_the_old_one_and_leaves_open_streams(open_venue: OpenVenue) -> None:
+    async with open_venue() as venue, stream(venue) as socket:
+        await receive(socket)
+        await socket.send(json.dumps(AUTH))
+        await receive(socket)
+        assert (await request(venue, "POST", "/venue/credentials", {"key_id": "PKNEW"})).status == 422
+        assert (await request(venue, "GET", "/v2/clock")).status == 200
+        pair = {"key_id": "PKNEW", "secret_key": "new-secret"}
+        assert (await request(venue, "POST", "/venue/credentials", pair)).status == 200
+        assert (await request(venue, "GET", "/v2/clock")).status in {401, 403}
+        await socket.send(json.dumps({"action": "subscribe", "quotes": ["*"]}))
+        assert (await receive(socket))[0]["T"] == "subscription"
+    assert "new-secret" not in (venue.settings.ledger).read_text()
+
+
 async def test_a_paused_venue_publishes_nothing_more_and_still_takes_orders(open_venue: OpenVenue) -> None:
     async with open_venue(speed=50, quotes_per_s=20.0) as venue, stream(venue) as socket:
         await receive(socket)

@@ -47,6 +47,34 @@ def test_a_reset_of_a_clear_latch_is_a_new_generation(config: Path) -> None:
     assert (latch.is_set, latch.generation) == (False, 2)
 
 
+def test_an_own_halt_is_lifted_and_nobody_elses(config: Path) -> None:
+    latch = open_latch(make_settings(config / "state"))
+    lift = ["reset", "--own", "--operator", "deploy", "--reason", "release 2 is healthy"]
+    assert holdfast(config, *lift).exit_code != 0
+    holdfast(config, "trip", "--reason", "release 2", "--operator", "deploy")
+    assert holdfast(config, "reset", "--own", "--reason", "now", "--operator", "bob").exit_code != 0
+    assert latch.is_set
+    assert holdfast(config, *lift).exit_code == 0
+    assert not latch.is_set
+
+    holdfast(config, "trip", "--reason", "release 3", "--operator", "deploy")
+    holdfast(config, "trip", "--reason", "something smells", "--operator", "ann")
+    refused = holdfast(config, *lift)
+    assert "trip by ann: something smells" in str(refused.exception)
+    assert latch.is_set
+
+
+def test_an_own_halt_stays_when_a_breaker_tripped_meanwhile(config: Path) -> None:
+    day = Day(make_settings(config / "state"))
+    holdfast(config, "trip", "--reason", "release 2", "--operator", "deploy")
+    tripped = native.BreakerTripped(rule=native.Reason.DAILY_LOSS)
+    day.write("orders", tripped, ts_ns=open_latch(make_settings(config / "state")).ts_ns + 1)
+    day.close()
+    refused = holdfast(config, "reset", "--own", "--operator", "deploy", "--reason", "healthy")
+    assert "breaker daily_loss" in str(refused.exception)
+    assert open_latch(make_settings(config / "state")).is_set
+
+
 def test_status_tells_positions_and_fails_while_nothing_runs(config: Path) -> None:
     day = Day(make_settings(config / "state"))
     day.order(native.Side.BUY, 100_000_000_000)

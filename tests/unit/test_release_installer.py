@@ -132,7 +132,32 @@ def test_older_release_installed_on_purpose_can_be_rolled_back_too(
     assert bare_host.version() == "1.1.0"
 
 
-def test_garbage_collection_keeps_the_last_three_and_the_current_one(
+def test_rollback_passes_over_a_release_that_was_taken_back(
+    bare_host: BareHost, release_builder: ReleaseBuilder
+) -> None:
+    for minor, number in ((0, 1), (1, 2)):
+        assert bare_host.run("install", release_builder.build(f"1.{minor}.0"))["generation"] == number
+    bare_host.run("switch", "1")
+    bare_host.run("install", release_builder.build("1.2.0"))
+    assert bare_host.run("gc", "--keep", "2")["removed_generations"] == []
+    assert (bare_host.run("rollback")["generation"], bare_host.version()) == (1, "1.0.0")
+
+
+def test_staged_release_is_whole_and_not_current_until_it_is_installed(
+    bare_host: BareHost, release_builder: ReleaseBuilder
+) -> None:
+    old, new = release_builder.build("1.0.0"), release_builder.build("1.1.0")
+    bare_host.run("install", old)
+    staged = bare_host.run("install", "--stage", new)
+    assert (staged["changed"], staged["current"], staged["generation"]) == (True, 1, 2)
+    assert (bare_host.version(), bare_host.run("verify", "--all")["generations"]) == ("1.0.0", [1, 2])
+    assert bare_host.run("install", "--stage", new)["changed"] is False
+    switched = bare_host.run("install", new)
+    assert (switched["added"], switched["generation"], switched["previous"]) == ([], 2, 1)
+    assert bare_host.version() == "1.1.0"
+
+
+def test_garbage_collection_keeps_the_last_three_the_current_one_and_what_ran_before_it(
     bare_host: BareHost, release_builder: ReleaseBuilder
 ) -> None:
     for minor in range(6):
@@ -141,13 +166,13 @@ def test_garbage_collection_keeps_the_last_three_and_the_current_one(
     foreign.mkdir()
     bare_host.run("switch", "2")
     collected = bare_host.run("gc")
-    assert collected["removed_generations"] == [1, 3]
-    assert sorted(path.partition("-")[2] for path in collected["removed_paths"]) == ["holdfast-1.0.0", "holdfast-1.2.0"]
-    assert bare_host.run("verify", "--all")["generations"] == [2, 4, 5, 6]
+    assert collected["removed_generations"] == [3]
+    assert sorted(path.partition("-")[2] for path in collected["removed_paths"]) == ["holdfast-1.2.0"]
+    assert bare_host.run("verify", "--all")["generations"] == [1, 2, 4, 5, 6]
     assert foreign.is_dir()
     assert bare_host.run("gc")["changed"] is False
     bare_host.run("switch", "6")
-    assert bare_host.run("gc", "--keep", "1")["removed_generations"] == [2, 4, 5]
+    assert bare_host.run("gc", "--keep", "1")["removed_generations"] == [1, 2, 4, 5]
     assert bare_host.run("verify", "--all")["generations"] == [6]
 
 

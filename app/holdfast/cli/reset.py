@@ -6,16 +6,22 @@ from typing import Annotated
 
 import typer
 
-from holdfast import clock
+from holdfast import audit, clock
+from holdfast._native import KillLatch
 from holdfast.cli._audited import record
 from holdfast.cli.options import DEFAULT_CONFIG_DIR, ConfigDir, Env, Json
 from holdfast.cli.trip import Operator, Reason, operator_or_user, required_reason
 from holdfast.emergency_stop import OutOfTime, Refused, Report, Unusable, Venue, plan_of
 from holdfast.errors import OperatingError
+from holdfast.gateway.view import JournalView
 from holdfast.journals import open_latch
-from holdfast.settings import load_settings
+from holdfast.settings import Settings, load_settings
 
 RESUME_TIMEOUT_S = 30.0
+STOPS = frozenset({"trip", "emergency_stop", "flatten"})
+Own = Annotated[
+    bool, typer.Option("--own", help="Only if this operator set the latch and nothing stopped trading since.")
+]
 ResumeVenue = Annotated[bool, typer.Option("--resume-venue", help="First lift the venue's own suspend_trade.")]
 
 
@@ -36,6 +42,30 @@ def lift_suspension(config: Path, *, env: str) -> None:
         raise OperatingError("the venue still says suspend_trade, nothing was reset: run it again")
 
 
+def other_stops(settings: Settings, latch: KillLatch, operator: str) -> list[str]:
+    """Return what else keeps trading stopped than the latch that `operator` set: all of it would be cleared with it."""
+    if not latch.is_set or latch.operator != operator:
+        return [
+            f"the latch is {'set' if latch.is_set else 'cleared'} by {latch.operator or 'a script'}: {latch.reason}"
+        ]
+    found = [
+        f"{done['action']} by {done['operator']}: {done['reason']}"
+        for done in audit.actions(settings.state_dir, since_ns=latch.ts_ns)
+        if done.get("action") in STOPS
+        # The latch holds less of a long reason than the trail does.
+        and not (done.get("operator") == operator and str(done.get("reason")).startswith(latch.reason))
+    ]
+    view = JournalView(settings)
+    view.catch_up()
+    found += [
+        f"breaker {tripped.rule.label} {tripped.strategy} {tripped.symbol}".rstrip()
+        for tripped in view.breakers
+        if tripped.ts_ns >= latch.ts_ns
+    ]
+    view.close()
+    return found
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
@@ -45,6 +75,7 @@ def register(app: typer.Typer) -> None:
         reason: Reason,
         operator: Operator = "",
         is_venue_resumed: ResumeVenue = False,
+        is_own: Own = False,
         config: ConfigDir = DEFAULT_CONFIG_DIR,
         env: Env = "",
         is_json: Json = False,
@@ -54,8 +85,12 @@ def register(app: typer.Typer) -> None:
         if is_venue_resumed:
             lift_suspension(config, env=env)
         settings = load_settings(config, env=env)
-        record(settings.state_dir, action="reset", operator=name, reason=why, is_needed=True)
         latch = open_latch(settings)
+        if is_own and (others := other_stops(settings, latch, name)):
+            raise OperatingError(
+                f"nothing was reset: {'; '.join(others)}; find out why, then reset without --own once it is over"
+            )
+        record(settings.state_dir, action="reset", operator=name, reason=why, is_needed=True)
         was_set = latch.is_set
         has_changed = latch.reset(name, why, clock.now_ns())
         if is_json:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast import clock
 from holdfast.gateway import schemas
 from holdfast.gateway.schemas import E9, decimal_or_none, decimal_text, stamp
 from holdfast.lease import Lease
+from holdfast.settings.sessions import load_sessions
 
 if TYPE_CHECKING:
     from holdfast._native import BreakerTripped, Decision, Fill, KillLatch, Order, Position
@@ -51,6 +53,14 @@ def trading_state_body(view: JournalView) -> schemas.TradingStateBody:
     )
 
 
+def session_body(settings: Settings, now_ns: int) -> schemas.SessionBody | None:
+    """Describe the session, the present or the next one; None where nothing that keeps sessions is configured."""
+    if all("/" in symbol for symbol in settings.symbols):
+        return None
+    opens_ns, closes_ns = next((each for each in load_sessions() if each[1] > now_ns), (0, 0))
+    return schemas.SessionBody(is_open=0 < opens_ns <= now_ns, opens_at=stamp(opens_ns), closes_at=stamp(closes_ns))
+
+
 def account_body(view: JournalView) -> schemas.AccountBody | None:
     """Describe the account; None before the venue reported it."""
     account = view.account
@@ -93,6 +103,7 @@ def status_body(settings: Settings, view: JournalView, latch: KillLatch) -> sche
         is_ready=not reasons,
         unready_reasons=reasons,
         trading_state=trading_state_body(view),
+        session=session_body(settings, clock.now_ns()),
         kill_latch=latch_body(latch),
         lease=lease_body(settings),
         account=account_body(view),
@@ -103,6 +114,7 @@ def status_body(settings: Settings, view: JournalView, latch: KillLatch) -> sche
         ),
         positions_open=sum(position.quantity_e9 != 0 for position in view.positions()),
         orders_open=len(open_orders),
+        orders_working=sum(not order.is_protective and not order.is_external for order in open_orders),
         orders_unknown=sum(order.is_unknown for order in open_orders),
         fills=view.totals.fills,
         approved=view.totals.approved,

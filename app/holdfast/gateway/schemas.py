@@ -139,6 +139,14 @@ class JournalBody(Body):
     config_hash: str
 
 
+class SessionBody(Body):
+    """The session of US equities by the calendar, the present or the next one."""
+
+    is_open: bool
+    opens_at: Stamp | None
+    closes_at: Stamp | None
+
+
 class StatusBody(Body):
     """The system at a glance."""
 
@@ -147,12 +155,14 @@ class StatusBody(Body):
     is_ready: bool
     unready_reasons: list[str]
     trading_state: TradingStateBody
+    session: Annotated[SessionBody | None, Field(description="None where nothing configured keeps sessions: crypto.")]
     kill_latch: LatchBody
     lease: LeaseBody | None
     account: AccountBody | None
     pnl: PnlBody
     positions_open: int
     orders_open: int
+    orders_working: Annotated[int, Field(description="Open orders of ours that are no protective stops.")]
     orders_unknown: int
     fills: int
     approved: int

@@ -10,9 +10,9 @@ MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
-    """The one key pair that is accepted."""
+    """The one key pair that is accepted; streams that are open stay so when it is another."""
 
     key_id: str
     secret_key: str = field(repr=False)
@@ -23,6 +23,10 @@ class Credentials:
             return False
         is_key = hmac.compare_digest(key_id.encode(), self.key_id.encode())
         return hmac.compare_digest(secret_key.encode(), self.secret_key.encode()) and is_key
+
+    def replace(self, key_id: str, secret_key: str) -> None:
+        """Accept another pair from now on, and the one before no more."""
+        self.key_id, self.secret_key = key_id, secret_key
 
     def admit(self, request: Request) -> bool:
         """Return whether the request's headers carry both."""

@@ -61,7 +61,7 @@ class SimulatedVenue:
             settings.ledger, self.now_ns, lambda call: asyncio.get_running_loop().call_soon(call)
         )
         credentials = Credentials(settings.key_id, settings.secret_key)
-        self._credentials = credentials
+        self.credentials = credentials
         self.history = MarketHistory(HISTORY_RECORDS_MAX)
         self._books = Books()
         self.fills = PartialFills(self.engine, self.history, self.now_ns, self.settle)
@@ -194,7 +194,7 @@ class SimulatedVenue:
         return refuse(404, 40410000, f"no stream at {request.path}")
 
     def _judge(self, request: Request) -> Response:
-        if not self._credentials.admit(request):
+        if not self.credentials.admit(request):
             return refuse(401, 40110000, "request is not authorized")
         is_data = request.path.startswith(DATA_PREFIXES)
         is_within, headers = self._limits["data" if is_data else "trading"].take()
