@@ -134,8 +134,13 @@ def carry_out(arguments: argparse.Namespace) -> int:
         case "drill":
             return drill.tell(drill.drill(arguments.lab), is_json=arguments.json)
         case "restore":
+            # One of its hosts is dead after it, and an earlier run that failed was left to be looked at.
+            down(arguments.lab)
             up(arguments.lab, [restore.LOST, restore.SPARE], "bookworm", [])
-            return restore.rehearse(arguments.lab, arguments.minutes, is_json=arguments.json)
+            code = restore.rehearse(arguments.lab, arguments.minutes, is_json=arguments.json)
+            if code == 0:
+                down(arguments.lab)
+            return code
         case "molecule":
             return molecule.test_all(arguments.roles, arguments.suite, is_json=arguments.json)
         case "scan":
