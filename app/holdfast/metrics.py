@@ -91,7 +91,7 @@ VENUE_ANSWERS = Counter(
 )
 ORDERS_ENDED = Counter(
     "holdfast_orders_ended_total",
-    "Own orders by how the order stream said they ended: fill, canceled, expired, rejected, done_for_day",
+    "Own orders but protective stops by how they ended: fill, canceled, expired, rejected, done_for_day",
     ["how"],
 )
 SLIPPAGE_BPS = Histogram(

@@ -1,13 +1,16 @@
 """What Prometheus is told of fills."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from holdfast._native import Decision, Side
+from holdfast._native import OWN_PREFIX, Decision, Side
 from holdfast.execution.figures import REFERENCES_MAX, Figures, slippage_bps
-from holdfast.venues.alpaca.orders import VenueFill
+from holdfast.venues.alpaca.order_messages import OrderUpdate
+from holdfast.venues.alpaca.orders import RawOrder, VenueFill, VenueOrder
 
 E9 = 1_000_000_000
 PRICES = st.integers(min_value=1, max_value=10_000 * E9)
@@ -53,3 +56,28 @@ def test_memory_of_decisions_is_bounded() -> None:
         figures.decided(Decision(client_order_id=str(number), reference_price_e9=E9))
     assert len(figures._reference_e9) == REFERENCES_MAX
     assert "4" not in figures._reference_e9
+
+
+def ended() -> float:
+    return REGISTRY.get_sample_value("holdfast_orders_ended_total", {"how": "canceled"}) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("client_order_id", "counted"), [(f"{OWN_PREFIX}1", 1), (f"{OWN_PREFIX}1-stop", 0), ("a-stranger's", 0)]
+)
+def test_what_strategies_wished_for_is_counted_at_its_end(client_order_id: str, counted: int) -> None:
+    before = ended()
+    raw = RawOrder(
+        id="v",
+        client_order_id=client_order_id,
+        symbol="IBM",
+        side="sell",
+        type="stop",
+        time_in_force="gtc",
+        order_class="simple",
+        status="canceled",
+        qty=Decimal(1),
+        filled_qty=Decimal(0),
+    )
+    Figures().updated(OrderUpdate(event="canceled", order=VenueOrder.of(raw), fill=None, ts_event_ns=1))
+    assert ended() - before == counted

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from holdfast import metrics
-from holdfast._native import Decision, Position, Side
+from holdfast._native import Decision, Position, Side, is_protective
 from holdfast.execution.gate import Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.venues.alpaca.order_messages import OrderUpdate
@@ -29,8 +29,9 @@ class Figures:
                 del self._reference_e9[next(iter(self._reference_e9))]
 
     def updated(self, update: OrderUpdate) -> None:
-        """Count the end of an order of ours."""
-        if update.order.is_own and update.event in ENDED_EVENTS:
+        """Count the end of an order of ours; a protective stop is meant to end without a fill."""
+        is_wished = update.order.is_own and not is_protective(update.order.client_order_id)
+        if is_wished and update.event in ENDED_EVENTS:
             metrics.ORDERS_ENDED.labels(how=update.event).inc()
 
     def filled(self, client_order_id: str, fill: VenueFill) -> None:
