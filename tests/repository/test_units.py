@@ -48,6 +48,10 @@ def test_every_service_has_a_unit_that_runs_it() -> None:
         assert directive(unit, "Type") == "notify"
 
 
+def test_programs_of_units_can_be_run_as_they_are_released() -> None:
+    assert [file.name for file in (SYSTEMD / "lib").iterdir() if not os.access(file, os.X_OK)] == []
+
+
 def test_target_wants_every_unit() -> None:
     wanted = {name for key, value in directives(SYSTEMD / "trading.target") if key == "Wants" for name in value.split()}
     assert wanted == {f"trading-{unit}.service" for unit in RUNNING} | {f"trading-{unit}.timer" for unit in OFFLINE}
