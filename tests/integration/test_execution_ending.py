@@ -1,12 +1,10 @@
 """A clean stop of execution-engine: no entry stays, and what entries had filled is protected before it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from execution_desk import Desk, desk_of, engine_of, settings_for
+from execution_desk import Desk, engine_of
 from holdfast import clock
 from holdfast._native import TradingStateCode
 from holdfast.journals import open_latch
@@ -15,17 +13,6 @@ from scripted_venue import ScriptedVenue
 
 # As long as risk-manager gathers fills before it places a stop.
 SETTLE_S = 0.3
-
-
-@pytest.fixture
-def settings(tmp_path: Path, scripted_venue: ScriptedVenue) -> Settings:
-    return settings_for(tmp_path, url=scripted_venue.url, stream_url=scripted_venue.stream_url)
-
-
-@pytest.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    async with desk_of(settings) as desk:
-        yield desk
 
 
 async def partly_filled(desk: Desk, venue: ScriptedVenue) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from execution_desk import E9, Desk, desk_of, engine_of, settings_for
+from execution_desk import E9, Desk, engine_of
 from holdfast import clock
 from holdfast._native import (
     Decision,
@@ -27,17 +27,6 @@ from holdfast.journals import open_latch, open_writer
 from holdfast.settings import Settings
 from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
-
-
-@pytest.fixture
-def settings(tmp_path: Path, scripted_venue: ScriptedVenue) -> Settings:
-    return settings_for(tmp_path, url=scripted_venue.url, stream_url=scripted_venue.stream_url)
-
-
-@pytest.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    async with desk_of(settings) as desk:
-        yield desk
 
 
 @pytest.fixture

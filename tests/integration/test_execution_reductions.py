@@ -1,22 +1,21 @@
 """After lost fills, refusals and replacements: no position may turn, no exit be held for long, no cancel be lost."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from execution_desk import E9, Desk, desk_of, engine_of, settings_for
+from execution_desk import E9, Desk, engine_of
 from holdfast._native import IntentAction, Side
 from holdfast.execution import refused as refused_orders
+from holdfast.settings import Settings
 from scripted_venue import ScriptedVenue
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, scripted_venue: ScriptedVenue) -> AsyncIterator[Desk]:
+async def desk(desk: Desk, settings: Settings, scripted_venue: ScriptedVenue) -> AsyncIterator[Desk]:
     """Hold ten."""
-    settings = settings_for(tmp_path, url=scripted_venue.url, stream_url=scripted_venue.stream_url)
-    async with desk_of(settings) as desk, engine_of(settings):
+    async with engine_of(settings):
         bought = desk.decide()
         await desk.until(lambda: "accepted" in desk.kinds(bought))
         await scripted_venue.fill(scripted_venue.by_client_id(bought)[0], 10, "100")
