@@ -21,6 +21,8 @@ from holdfast.demo.rest import count_rows, eventually, fills_journaled, holds, o
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
 from holdfast.invariants import Ending, Evidence, Finder, StoredJournals, Violation, cancels, check, journals, market
+from holdfast.invariants.account import account_of
+from holdfast.journals import open_reader
 from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
 from holdfast.venues.simulated.ledger import Ledger
@@ -173,6 +175,7 @@ async def _trade(host: RunHost) -> None:
 async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     """Wait until everything works again, then bring it to rest; what does not converge is a violation."""
     healed_s = clock.monotonic_s()
+    healed_seq = await asyncio.to_thread(_market_head, host)
 
     def left_s() -> float:
         return max(SETTLE_TIMEOUT_S - (clock.monotonic_s() - healed_s), LAST_CHANCE_S)
@@ -184,6 +187,9 @@ async def _settle(host: RunHost, result: RunResult) -> list[Violation]:
     found = []
     if not await eventually(lambda: _is_gate_open(host), left_s()):
         found.append(_unsettled("execution-engine: the gate for entries did not open again"))
+    # A stream that a fault froze is silent and not known to be: its gap is yet to come.
+    if not await eventually(lambda: _is_market_live(host, healed_seq), left_s()):
+        found.append(_unsettled("market-data: nothing came by the stream"))
     await host.supervisor.stop("signal-bridge")
     found += [
         _unsettled(f"{checker.__name__} does not hold")
@@ -211,6 +217,15 @@ async def _ending(host: RunHost) -> Ending:
 
 def _unsettled(detail: str) -> Violation:
     return Violation(CONVERGES, "any_crash_converges", f"{detail} ({SETTLE_TIMEOUT_S:.0f} s after healing)")
+
+
+def _market_head(host: RunHost) -> int:
+    with open_reader(host.settings, "market_data", wait_s=0) as reader:
+        return reader.last_seq
+
+
+def _is_market_live(host: RunHost, since_seq: int) -> bool:
+    return account_of(StoredJournals(host.settings)).market_live_seq > since_seq
 
 
 def _is_gate_open(host: RunHost) -> bool:

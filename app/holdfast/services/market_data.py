@@ -48,8 +48,9 @@ TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
 LOG_REASONS_MAX = 1000
 REPAIR_RETRY_S_MIN = 0.25
-REPAIR_RETRY_S_MAX = 30.0
-REPAIR_REFUSED_S = 60.0
+# A venue that is down is asked again soon, one that refuses less often.
+REPAIR_RETRY_S_MAX = 5.0
+REPAIR_REFUSED_S_MAX = 60.0
 EQUITY_CHANNELS = ("trades", "quotes", "bars", "updatedBars", "statuses", "lulds")
 CRYPTO_CHANNELS = ("trades", "quotes", "bars", "updatedBars", "orderbooks")
 EVENTS = (Quote, Trade, Bar, BookDelta, TradingStatus)
@@ -233,12 +234,14 @@ class Stream:
             try:
                 await self._repair.fill(job)
             except RetryLater as error:
-                cause, wait_s = str(error), pause_s * random.random()  # noqa: S311 - jitter
-                pause_s = min(pause_s * 2, REPAIR_RETRY_S_MAX)
+                cause, pause_s_max = str(error), REPAIR_RETRY_S_MAX
             except (BadInput, ConfigError) as error:
-                cause, wait_s = str(error), REPAIR_REFUSED_S
+                cause, pause_s_max = str(error), REPAIR_REFUSED_S_MAX
             else:
                 return job.recovered_count
+            pause_s = min(pause_s, pause_s_max)
+            wait_s = pause_s * random.random()  # noqa: S311 - jitter
+            pause_s *= 2
             if self._throttle.admit(f"repair {cause}", clock.monotonic_s()) is not None:
                 log.warning("feed_gap_not_repaired", stream=self.name, cause=cause, retry_after_s=round(wait_s, 3))
             await asyncio.sleep(wait_s)
