@@ -87,16 +87,18 @@ class Frozen:
 
 
 class RunHost(DemoHost):
-    """Owns the processes of one run; the database server is the campaign's."""
+    """Owns the processes of one run; the database server is the campaign's, unless the run's outage kills it."""
 
     def __init__(self, state_dir: Path, plan: Plan, shared: Shared) -> None:
         options = DemoOptions(state_dir=state_dir, duration_s=plan.duration_s, session=None, speed="1", seed=plan.seed)
-        super().__init__(options, postgres=shared.postgres, launch=shared.template.spawn)
+        self._has_own_server = plan.outage is not None and plan.outage.kind == "database.killed"
+        postgres = EmbeddedPostgres(is_durable=False) if self._has_own_server else shared.postgres
+        super().__init__(options, postgres=postgres, launch=shared.template.spawn)
         self.plan = plan
         self.marker = state_dir / "crash_point"
         self._tls_dir = shared.tls_dir
         self._database = f"run_{plan.seed}"
-        self.dsn = shared.postgres.dsn(self._database)
+        self.dsn = postgres.dsn(self._database)
         self.credentials_dir = state_dir / "credentials"
         dice = random.Random(f"secrets {plan.seed}")  # noqa: S311 - of a simulated venue
         self.key_id, self.secret_key = ("".join(dice.choices(LETTERS, k=length)) for length in (20, 40))
@@ -156,7 +158,7 @@ class RunHost(DemoHost):
         self._continue_all()
         await self.supervisor.stop_all(except_for="venue")
         await self.supervisor.stop_all()
-        await asyncio.to_thread(self._drop_database)
+        await asyncio.to_thread(self.postgres.remove if self._has_own_server else self._drop_database)
 
     def disturb(self) -> None:
         """Begin the signals from outside, and the outage."""
@@ -248,10 +250,9 @@ class RunHost(DemoHost):
         ]  # fmt: skip
 
     async def _suffer(self, outage: Outage) -> None:
-        server_dsn = self.postgres.dsn("postgres")
         self.faults[f"outage.{outage.kind}"] += 1
         self.closures += await suffer(
-            outage, self.settings, server_dsn=server_dsn, database=self._database, healed=self._healed
+            outage, self.settings, server=self.postgres, database=self._database, healed=self._healed
         )
 
     async def _end_outage(self) -> None:
@@ -292,6 +293,8 @@ class RunHost(DemoHost):
         _send(self.supervisor.units[service].pid, signal.SIGCONT)
 
     def _create_database(self) -> None:
+        if self._has_own_server:
+            self.postgres.start()
         self._execute(CREATE)
 
     def _drop_database(self) -> None:

@@ -1,4 +1,4 @@
-"""What befalls a run besides signals to its services: its database is cut off or frozen, the kill latch is set."""
+"""What befalls a run besides signals to its services: its database is cut off, frozen or dies, the latch is set."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,9 @@ from holdfast.invariants import Closure
 from holdfast.invariants.gate import LATCH_BITES_WITHIN_NS
 from holdfast.journals import open_latch
 from holdfast.settings import Settings
+from holdfast.store.embedded import EmbeddedPostgres
 
-KINDS = ("database.cut", "database.frozen", "kill_latch")
+KINDS = ("database.cut", "database.frozen", "database.killed", "kill_latch")
 CUT_INTERVAL_S = 0.2
 # Of a host that other work keeps busy.
 CONNECT_TIMEOUT_S = 60
@@ -34,16 +35,19 @@ class Outage:
 
 
 async def suffer(
-    outage: Outage, settings: Settings, *, server_dsn: str, database: str, healed: asyncio.Event
+    outage: Outage, settings: Settings, *, server: EmbeddedPostgres, database: str, healed: asyncio.Event
 ) -> list[Closure]:
     """Let an outage happen and end, at once when `healed` is set. Returns the times in which no entry may have left."""
     if await _waited(healed, outage.at_s):
         return []
+    server_dsn = server.dsn("postgres")
     match outage.kind:
         case "database.cut":
             await _cut(server_dsn, database, outage.for_s, healed)
         case "database.frozen":
             await _freeze(server_dsn, database, outage.for_s, healed)
+        case "database.killed":
+            await _kill(server, outage.for_s, healed)
         case "kill_latch":
             return [await _trip(settings, outage.for_s, healed)]
     return []
@@ -74,6 +78,13 @@ async def _freeze(server_dsn: str, database: str, for_s: float, healed: asyncio.
     finally:
         for pid in pids:
             _send(pid, signal.SIGCONT)
+
+
+async def _kill(server: EmbeddedPostgres, for_s: float, healed: asyncio.Event) -> None:
+    """End the whole server as a power cut would; afterwards it recovers from its own log."""
+    await asyncio.to_thread(server.kill)
+    await _waited(healed, for_s)
+    await asyncio.to_thread(server.start)
 
 
 async def _trip(settings: Settings, for_s: float, healed: asyncio.Event) -> Closure:

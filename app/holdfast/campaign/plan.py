@@ -79,7 +79,8 @@ def plan_of(seed: int, *, duration_s: float) -> Plan:
 
 
 def _outage(seed: int, dice: random.Random, duration_s: float) -> Outage:
-    kind = outages.KINDS[seed % len(outages.KINDS)]
+    # One further each round of the crash points, so that every kind meets every point.
+    kind = outages.KINDS[(seed + seed // len(crash_points.POINTS)) % len(outages.KINDS)]
     return Outage(kind=kind, at_s=dice.uniform(0.2, duration_s / 2), for_s=dice.uniform(0.5, duration_s))
 
 
