@@ -46,11 +46,15 @@ class ScriptedVenue:
     faults: deque[str | Answer] = field(default_factory=deque)
     is_holding_cancels: bool = False
     is_mute: bool = False
+    answers_posts: asyncio.Event = field(default_factory=asyncio.Event)
     hidden: set[str] = field(default_factory=set)
     listeners: set[ServerConnection] = field(default_factory=set)
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     stream_url: str = ""
+
+    def __post_init__(self) -> None:
+        self.answers_posts.set()
 
     def posts(self) -> list[str]:
         return [request for request in self.requests if request.startswith("POST ")]
@@ -137,6 +141,8 @@ class ScriptedVenue:
                 return
             if fault in ("504", "422"):
                 status, answer = int(fault), {"message": "not done"}
+            if method == "POST":
+                await self.answers_posts.wait()
             text = b"" if answer is None else json.dumps(answer).encode()
             writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
             await writer.drain()

@@ -97,3 +97,19 @@ async def test_a_cancel_of_a_refused_order_that_exists_all_the_same_is_made_good
     desk.cancel(refused)
     await desk.until(lambda: scripted_venue.count("DELETE") == 1)
     assert scripted_venue.by_client_id(refused)[0]["status"] == "canceled"
+
+
+async def test_a_cancel_is_made_good_that_came_before_the_refusal_of_an_order_that_exists(
+    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 0.5)
+    scripted_venue.is_mute = True
+    scripted_venue.faults.append("422")
+    scripted_venue.answers_posts.clear()
+    refused = desk.decide()
+    await desk.until(lambda: len(scripted_venue.by_client_id(refused)) == 1)
+    desk.cancel(refused)
+    await desk.until(lambda: "cancel_requested" in desk.kinds(refused))
+    scripted_venue.answers_posts.set()
+    await desk.until(lambda: scripted_venue.count("DELETE") == 1)
+    assert scripted_venue.by_client_id(refused)[0]["status"] == "canceled"

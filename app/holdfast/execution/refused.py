@@ -38,11 +38,15 @@ class RefusedOrders:
     cancel: Callable[[str], None]
     _orders: dict[str, Refused] = field(default_factory=dict)
 
-    def note(self, decision: Decision) -> bool:
-        """Remember a refused order; the caller has it verified then. False when there are too many already."""
+    def note(self, decision: Decision, *, is_cancel_wanted: bool) -> bool:
+        """Remember a refused order; the caller has it verified then. False when there are too many already.
+
+        `is_cancel_wanted`: a cancel was asked for while its answer was awaited.
+        """
         if len(self._orders) >= COUNT_MAX:
             return False
-        self._orders[decision.client_order_id] = Refused(is_doubtful=bool(decision.is_reduction))
+        is_doubtful = bool(decision.is_reduction)
+        self._orders[decision.client_order_id] = Refused(is_doubtful=is_doubtful, is_cancel_wanted=is_cancel_wanted)
         return True
 
     def want_canceled(self, client_order_id: str) -> None:

@@ -422,8 +422,10 @@ class Sender:
                 self.ledger.order_event(
                     target, OrderEventKind.REPLACE_REJECTED, detail=refusal.message, venue_code=refusal.code
                 )
-        if not refusal.is_rate and self._refused.note(decision):
-            self._spawn(self._refused.verify(decision.client_order_id))
+        client_order_id = decision.client_order_id
+        is_cancel_wanted = client_order_id in self._canceling
+        if not refusal.is_rate and self._refused.note(decision, is_cancel_wanted=is_cancel_wanted):
+            self._spawn(self._refused.verify(client_order_id))
         return "rejected"
 
     def _prove(self, client_order_id: str) -> None:
