@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,7 @@ def append(
     fields: dict[str, object] = {name: text[:TEXT_CHARACTERS_MAX] for name, text in texts.items()}
     directory = state_dir / "audit"
     directory.mkdir(parents=True, exist_ok=True)
+    _share(directory, state_dir)
     with _locked(directory / "trail.jsonl") as trail:
         remembered = _read_head(directory)
         if remembered is None and os.fstat(trail).st_size:
@@ -286,10 +288,21 @@ def _write_head(directory: Path, head: Head) -> None:
     text = f"{head.seq} {head.offset} {head.hash}".ljust(HEAD_BYTES - 1) + "\n"
     descriptor = os.open(directory / "head", os.O_RDWR | os.O_CREAT, 0o660)
     try:
+        _share(directory / "head", directory)
         os.pwrite(descriptor, text.encode("ascii"), 0)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _share(made: Path, folder: Path) -> None:
+    """Let who shares a folder share what was made in it: the umask, or root, of a command would keep services out."""
+    theirs, found = folder.stat(), made.stat()
+    shared = theirs.st_mode & (0o070 if made.is_dir() else 0o060)
+    if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (theirs.st_uid, theirs.st_gid):
+        os.chown(made, theirs.st_uid, theirs.st_gid)
+    if found.st_mode & shared != shared and os.geteuid() in (0, found.st_uid):
+        made.chmod(stat.S_IMODE(found.st_mode) | shared)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -304,6 +317,7 @@ def _locked(file: Path) -> Iterator[int]:
     """Open the trail for appending, alone. Raises: OSError when another holds it for two seconds."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o660)
     try:
+        _share(file, file.parent)
         for attempt in range(LOCK_ATTEMPTS):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Whatever is done to one place of the audit trail is found, and where."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -34,6 +35,23 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return state_dir
 
 
+def append_as(state_dir: Path, *, uid: int, gid: int, umask: int) -> int:
+    """Append in a process of its own, as another user where this one is root; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.umask(umask)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(gid)
+                os.setuid(uid)
+            audit.append(state_dir, action="trip", operator="ann", reason="a rehearsal", ts_ns=1)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def damaged(written: Path, whole: bytes) -> audit.Verification:
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "state"
@@ -49,6 +67,24 @@ def lines(written: Path) -> list[bytes]:
 def test_a_whole_trail_is_whole(written: Path) -> None:
     assert audit.verify(written) == audit.Verification(records=RECORDS)
     assert audit.verify(written / "none") == audit.Verification(records=0)
+
+
+def test_who_shares_the_state_directory_goes_on_with_a_trail_that_a_command_of_root_began() -> None:
+    services, gateway, group = (
+        (65501, 65502, 65503) if os.geteuid() == 0 else (os.geteuid(), os.geteuid(), os.getegid())
+    )
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o711)
+        state_dir = Path(parent) / "state"
+        state_dir.mkdir()
+        os.chown(state_dir, services, group)
+        state_dir.chmod(0o2770)
+        assert append_as(state_dir, uid=os.geteuid(), gid=os.getegid(), umask=0o022) == 0
+        for user in (gateway, services, gateway):
+            assert append_as(state_dir, uid=user, gid=group, umask=0o007) == 0
+        assert audit.verify(state_dir) == audit.Verification(records=4)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (state_dir / "audit").iterdir()}
+        assert {mode & 0o060 for mode in modes.values()} == {0o060}, modes
 
 
 @given(place=st.data())

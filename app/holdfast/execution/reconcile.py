@@ -203,35 +203,47 @@ class Reconciler:
             log.error("fills_unexplained", orders=list(self.ledger.unexplained_fills())[:10])
 
     async def _positions(self, found: Findings, *, is_first: bool) -> list[PositionSnapshot]:
-        """Read the positions while no fill arrives in between, and compare them with our own sums."""
+        """Read the positions while no fill arrives in between, and compare them with our own sums.
+
+        REST may tell of a fill before the stream does: only a difference that a second reading shows again is one.
+        """
+        seen: dict[str, int] = {}
         for _ in range(STABLE_READS_MAX):
             fills_before = self.ledger.fills_count
             snapshots = await self.gateway.positions(now_ns=clock.now_ns())
             if self.ledger.fills_count == fills_before and not self.ledger.unexplained_fills():
-                break
+                mismatches = {} if is_first else self._mismatches_of(snapshots)
+                if not mismatches or mismatches == seen:
+                    break
+                seen = mismatches
             await asyncio.sleep(STREAM_GRACE_S)
         else:
             log.info("positions_not_compared", reason="fills arrive faster than positions are read")
             return []
+        self._mismatches = mismatches
+        found.positions_mismatched += len(mismatches)
+        for symbol, quantity_e9 in mismatches.items():
+            log.error(
+                "position_mismatched",
+                symbol=symbol,
+                venue_quantity_e9=self.ledger.position_e9(symbol) + quantity_e9,
+                own_quantity_e9=self.ledger.position_e9(symbol),
+            )
+        listed = {snapshot.symbol for snapshot in snapshots}
+        flat = [
+            PositionSnapshot(symbol=position.symbol, ts_event_ns=clock.now_ns())
+            for position in self.ledger.positions.positions()
+            if position.symbol not in listed and position.quantity_e9
+        ]
+        return [*snapshots, *flat]
+
+    def _mismatches_of(self, snapshots: list[PositionSnapshot]) -> dict[str, int]:
+        """Return by symbol what the venue has more than we count."""
         venue_e9 = {snapshot.symbol: snapshot.quantity_e9 for snapshot in snapshots}
         own_e9 = {position.symbol: position.quantity_e9 for position in self.ledger.positions.positions()}
-        flat = [
-            PositionSnapshot(symbol=symbol, ts_event_ns=clock.now_ns())
-            for symbol, quantity_e9 in own_e9.items()
-            if symbol not in venue_e9 and quantity_e9
-        ]
-        self._mismatches = {}
-        for symbol in () if is_first else sorted(venue_e9.keys() | own_e9.keys()):
-            if venue_e9.get(symbol, 0) != own_e9.get(symbol, 0):
-                found.positions_mismatched += 1
-                self._mismatches[symbol] = venue_e9.get(symbol, 0) - own_e9.get(symbol, 0)
-                log.error(
-                    "position_mismatched",
-                    symbol=symbol,
-                    venue_quantity_e9=venue_e9.get(symbol, 0),
-                    own_quantity_e9=own_e9.get(symbol, 0),
-                )
-        return [*snapshots, *flat]
+        symbols = sorted(venue_e9.keys() | own_e9.keys())
+        more_e9 = {symbol: venue_e9.get(symbol, 0) - own_e9.get(symbol, 0) for symbol in symbols}
+        return {symbol: quantity_e9 for symbol, quantity_e9 in more_e9.items() if quantity_e9}
 
     def _record(self, scope: ReconcileScope, found: Findings) -> None:
         unknown = sum(order.status in UNPROVEN for order in self.ledger.orders.open_orders())

@@ -32,11 +32,13 @@ def test_server_is_still_confined_and_archives(host):
     assert value(host, "SELECT failed_count FROM pg_stat_archiver") == "0"
 
 
+@pytest.mark.parametrize("name", ["holdfast-backup", "holdfast-base-backup", "holdfast-restore-drill"])
+def test_a_fresh_host_was_backed_up_without_waiting_for_its_timers(host, name):
+    assert told(host, name) > 0
+
+
 def test_a_backup_is_verified_told_and_restored_by_the_drill(host):
     before = int(host.check_output("date +%s"))
-    value(host, "GRANT CONNECT ON DATABASE holdfast TO holdfast_backup")
-    value(host, "CREATE TABLE IF NOT EXISTS drilled (at timestamptz DEFAULT now())")
-    value(host, "GRANT USAGE ON SCHEMA public TO holdfast_backup; GRANT SELECT ON drilled TO holdfast_backup")
     for unit, figure in (
         ("trading-backup", "holdfast-backup"),
         ("trading-base-backup", "holdfast-base-backup"),
@@ -65,7 +67,6 @@ def test_the_state_of_trading_is_archived_and_put_back(host):
 
 
 def test_the_database_goes_back_to_a_second_of_the_past(host):
-    value(host, "CREATE TABLE IF NOT EXISTS drilled (at timestamptz DEFAULT now())")
     value(host, "TRUNCATE drilled")
     value(host, "INSERT INTO drilled DEFAULT VALUES")
     host.check_output("sleep 2")

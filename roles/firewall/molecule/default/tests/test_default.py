@@ -27,3 +27,19 @@ def test_packages_are_reached_and_nothing_else(host):
 def test_a_user_that_the_matrix_does_not_name_gets_no_packet_out(host):
     command = CONNECT.format("10.0.0.1", 80)
     assert host.run(f"runuser -u nobody -- {command}").rc != 0
+
+
+def test_what_has_a_port_starts_with_the_rules_in_force_only(host):
+    host.check_output("printf '[Service]\\nExecStart=sleep infinity\\n' >/run/systemd/system/trading-probe.service && systemctl daemon-reload")
+    host.check_output("systemctl start trading-probe")
+    host.check_output("systemctl restart nftables")
+    assert host.service("trading-probe").is_running, "new rules disturb nobody"
+    try:
+        host.check_output("systemctl stop trading-probe holdfast-firewall && nft delete table inet holdfast")
+        assert host.run("systemctl start trading-probe").rc != 0
+        assert not host.service("trading-probe").is_running
+    finally:
+        host.check_output("systemctl restart nftables")
+    host.check_output("systemctl start trading-probe")
+    assert host.service("trading-probe").is_running
+    host.check_output("systemctl stop trading-probe")
