@@ -167,7 +167,10 @@ class ScriptedVenue:
         answers: dict[str, object] = {
             "/v2/orders": [order for order in visible if order["status"] not in CLOSED | {"held"}],
             "/v2/positions": [
-                {"symbol": symbol, "qty": str(quantity), "avg_entry_price": "100", "qty_available": str(quantity)}
+                {
+                    "symbol": symbol.replace("/", ""), "asset_class": "crypto" if "/" in symbol else "us_equity",
+                    "qty": str(quantity), "avg_entry_price": "100", "qty_available": str(quantity),
+                }
                 for symbol, quantity in self.positions.items() if quantity
             ],
             "/v2/account": {"account_number": "PA1", "equity": "100000", "cash": "100000.5", "buying_power": "200000"},

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from execution_desk import desk_of, engine_of, settings_for
+from execution_desk import E9, desk_of, engine_of, settings_for
+from holdfast._native import PositionSnapshot, TimeInForce
 from holdfast.cli.reconcile import compare
 from holdfast.execution.compare import Difference
 from scripted_venue import ScriptedVenue
@@ -32,3 +33,17 @@ async def test_it_tells_what_lasts_and_changes_nothing(tmp_path: Path, scripted_
             Difference("order", "by hand", "not known", "new, filled 0"),
             Difference("position", "IBM", "4", "9"),
         ]
+
+
+async def test_a_coin_is_one_position_though_the_venue_lists_it_without_its_slash(
+    tmp_path: Path, scripted_venue: ScriptedVenue
+) -> None:
+    settings = settings_for(tmp_path, url=scripted_venue.url, stream_url=scripted_venue.stream_url)
+    async with desk_of(settings) as desk, engine_of(settings):
+        order_id = desk.decide(symbol="BTC/USD", time_in_force=TimeInForce.GTC)
+        await desk.until(lambda: "accepted" in desk.kinds(order_id))
+        await scripted_venue.fill(scripted_venue.by_client_id(order_id)[0], 4, "99")
+        await desk.until(lambda: any(isinstance(record, PositionSnapshot) for record in desk.written()))
+        snapshots = [record for record in desk.written() if isinstance(record, PositionSnapshot)]
+        assert {(record.symbol, record.quantity_e9) for record in snapshots} == {("BTC/USD", 4 * E9)}
+        assert await compare(settings) == []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import BadInput
-from holdfast.venues.alpaca.wire import decimal_text, e9, time_ns
+from holdfast.venues.alpaca.wire import decimal_text, e9, pair, time_ns
 
 
 @given(st.integers(-(2**63) + 1, 2**63 - 1))
@@ -49,3 +49,14 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_no_time_is_zero() -> None:
     assert (time_ns(None), time_ns("")) == (0, 0)
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "ETH/BTC", "ETH/USDT", "BTC/USDC", "USDT/USD", "USDC/USD", "BTC/USDT"])
+def test_a_pair_without_its_slash_is_the_pair(symbol: str) -> None:
+    assert pair(symbol.replace("/", "")) == symbol
+    assert pair(symbol) == symbol
+
+
+@pytest.mark.parametrize("name", ["USD", "XYZ", ""])
+def test_what_is_no_known_pair_stays_as_it_is(name: str) -> None:
+    assert pair(name) == name

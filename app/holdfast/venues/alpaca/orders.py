@@ -148,6 +148,7 @@ class RawPosition(msgspec.Struct, frozen=True):
 
     symbol: str
     qty: Decimal
+    asset_class: str = ""
     avg_entry_price: Decimal | None = None
     qty_available: Decimal | None = None
     current_price: Decimal | None = None

@@ -21,7 +21,7 @@ from holdfast.venues.alpaca.orders import (
     VenueFill,
     VenueOrder,
 )
-from holdfast.venues.alpaca.wire import e9, time_ns
+from holdfast.venues.alpaca.wire import e9, pair, time_ns
 
 DUPLICATE_CLIENT_ORDER_ID = 40_010_001
 DUPLICATE_MESSAGE = "client_order_id must be unique"
@@ -220,7 +220,7 @@ class TradingGateway:
         raws = _decode(_POSITIONS, await self._read("/v2/positions"), "/v2/positions")
         return [
             PositionSnapshot(
-                symbol=raw.symbol,
+                symbol=pair(raw.symbol) if raw.asset_class == "crypto" else raw.symbol,
                 ts_event_ns=now_ns,
                 quantity_e9=e9(raw.qty),
                 available_e9=e9(raw.qty_available),

@@ -8,6 +8,7 @@ from holdfast.errors import BadInput
 
 _SCALE = Decimal(1_000_000_000)
 _ONE = Decimal(1)
+PAIRS_QUOTED_IN = ("USDT", "USDC", "USD", "BTC")
 _E9_MAX = 2**63 - 1
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)",
@@ -36,6 +37,15 @@ def decimal_text(value_e9: int) -> str:
     whole, fraction = divmod(abs(value_e9), 1_000_000_000)
     text = f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
     return f"-{text}" if value_e9 < 0 else text
+
+
+def pair(name: str) -> str:
+    """Return a pair of cryptocurrencies as orders name it: the venue leaves out the slash where it lists positions.
+
+    Source: https://docs.alpaca.markets/docs/crypto-trading, "Supported Coins": pairs are quoted in these.
+    """
+    quoted = next((quoted for quoted in PAIRS_QUOTED_IN if name.endswith(quoted) and name != quoted), "")
+    return f"{name.removesuffix(quoted)}/{quoted}" if quoted and "/" not in name else name
 
 
 def time_ns(text: str | None) -> int:
