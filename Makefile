@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan upgrades molecule lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
+.PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan upgrades molecule vm vm-down lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
 BENCH ?= all
@@ -65,6 +65,13 @@ upgrades: ## Upgrade, failing upgrade, rollback, new secrets on a test host whil
 	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
 	@$(WITHIN) python -m lab upgrades $(if $(filter-out 0,$(JSON)),--json)
 	@$(WITHIN) python -m lab down upgrades
+
+vm: ## Boot a virtual machine, provision it, prove what a container does not enforce: cores, limits, boot. JSON=1
+	@app/setup/setup.sh vm
+	@$(WITHIN) python -m lab vm $(if $(filter-out 0,$(JSON)),--json)
+
+vm-down: ## End and remove what `make vm` booted.
+	@$(WITHIN) python -m lab down vm
 
 lint: ## Run the linters only.
 	@app/setup/setup.sh lints

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 
-from lab import alert_sinks, appliance, drill, inventory, molecule, network, restore, scan, time_server, upgrades
+from lab import alert_sinks, appliance, drill, inventory, molecule, network, restore, scan, time_server, upgrades, vm
 from lab import host as hosts_of
 from lab.host import Host
 from lab.image import image
@@ -100,6 +100,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("lab", type=lab_name, nargs="?", default="upgrades")
     command.add_argument("--json", action="store_true")
+    command = commands.add_parser("vm", help="boot a virtual machine and prove what a container does not enforce")
+    command.add_argument("--lab", type=lab_name, default="vm")
+    command.add_argument("--json", action="store_true")
     for name, help_ in (
         ("down", "end and remove everything of a lab"),
         ("inventory", "print an Ansible inventory: how to reach each host"),
@@ -150,6 +153,8 @@ def carry_out(arguments: argparse.Namespace) -> int:
         case "upgrades":
             up(arguments.lab, ["trader"], "bookworm", [])
             return upgrades.tell(upgrades.rehearse(arguments.lab), is_json=arguments.json)
+        case "vm":
+            return vm.tell(vm.prove(arguments.lab), is_json=arguments.json)
         case "down":
             down(arguments.lab)
         case "inventory":

@@ -1,11 +1,11 @@
 #!/bin/bash
-# setup.sh [lints] [servers] [bench] [ansible] [lab] [roles]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
+# setup.sh [lints] [servers] [bench] [ansible] [lab] [vm] [roles]: brings a bare checkout on Debian 12 or 13 to a working .venv with the native module.
 #
 # Each step checks first whether there is anything to do, by the hash of what it is made from; when all is done the
 # script takes a fraction of a second. `lints` adds clippy and rustfmt, `servers` the programs that check and run what is
 # in monitoring/ and systemd/, `bench` the peers of the benchmarks with the older versions that they want, in an environment of
 # their own: .venv/peers. `ansible` adds what runs, checks and tests ansible/ and roles/ in .venv/lab, with the collections that they
-# use; `lab` adds to it the programs that boot test hosts, `roles` is `ansible` where a Python is new enough for it, else nothing.
+# use; `lab` adds to it the programs that boot test hosts, `vm` to that those that boot a virtual machine, `roles` is `ansible` where a Python is new enough for it, else nothing.
 # Everything it says goes to stderr.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
@@ -174,6 +174,14 @@ lab_programs() {
     if [ "${#wanted[@]}" != 0 ]; then install_packages "to boot test hosts" "${wanted[@]}"; fi
 }
 
+vm_programs() {
+    local wanted=()
+    command -v qemu-system-x86_64 >/dev/null || wanted+=(qemu-system-x86)
+    command -v qemu-img >/dev/null || wanted+=(qemu-utils)
+    command -v sfdisk >/dev/null || wanted+=(fdisk)
+    if [ "${#wanted[@]}" != 0 ]; then install_packages "to boot a virtual machine" "${wanted[@]}"; fi
+}
+
 # --- native module
 
 native_sources() {
@@ -209,12 +217,13 @@ for wish in "$@"; do
     lints) rust_lints ;;
     servers) monitoring_and_units ;;
     bench) install_requirements bench "$VENV/peers" ;;
-    ansible | lab)
+    ansible | lab | vm)
         install_requirements lab "$VENV/lab" "$PYTHON_MIN_LAB"
         collections
-        if [ "$wish" = lab ]; then lab_programs; fi
+        if [ "$wish" != ansible ]; then lab_programs; fi
+        if [ "$wish" = vm ]; then vm_programs; fi
         ;;
-    *) fail "expected lints, servers, bench, ansible, lab or roles, found $wish" ;;
+    *) fail "expected lints, servers, bench, ansible, lab, vm or roles, found $wish" ;;
     esac
 done
 native_module
