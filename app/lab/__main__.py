@@ -148,8 +148,9 @@ def carry_out(arguments: argparse.Namespace) -> int:
             return molecule.test_all(arguments.roles, arguments.suite, is_json=arguments.json)
         case "scan":
             up(arguments.lab, scan.HOSTS[arguments.inventory], "bookworm", [])
-            scan.provision(arguments.lab, arguments.inventory, is_whole=not arguments.hosts_only)
-            return scan.tell(scan.scan(arguments.lab, arguments.inventory), is_json=arguments.json)
+            is_whole = not arguments.hosts_only
+            scan.provision(arguments.lab, arguments.inventory, is_whole=is_whole)
+            return scan.tell(scan.scan(arguments.lab, arguments.inventory, is_whole=is_whole), is_json=arguments.json)
         case "upgrades":
             up(arguments.lab, ["trader"], "bookworm", [])
             return upgrades.tell(upgrades.rehearse(arguments.lab), is_json=arguments.json)

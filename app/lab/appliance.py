@@ -117,14 +117,16 @@ def fills_of_database(database: Host) -> set[str]:
     return set(told.stdout.split())
 
 
-def ledger_matches(lab: str, database: Host) -> tuple[int, bool]:
-    """Wait until the database has fills; return how many, and whether they are those of the venue's ledger."""
-    deadline_s = time.monotonic() + TRADING_TIMEOUT_S
+def ledger_matches(
+    lab: str, database: Host, *, wanted: int = FILLS_WANTED, within_s: float = TRADING_TIMEOUT_S
+) -> tuple[int, bool]:
+    """Wait until the database has so many fills; return how many, and whether they are those of the venue's ledger."""
+    deadline_s = time.monotonic() + within_s
     while True:
         before = fills_of_ledger(lab)
         found = fills_of_database(database)
         is_equal = before <= found <= fills_of_ledger(lab)
-        if (len(found) >= FILLS_WANTED and is_equal) or time.monotonic() > deadline_s:
+        if (len(found) >= wanted and is_equal) or time.monotonic() > deadline_s:
             return len(found), is_equal
         time.sleep(1)
 

@@ -77,15 +77,19 @@ def test_all(chosen: list[str], suite: str, *, is_json: bool) -> int:
     known = roles()
     if unknown := sorted(set(chosen) - set(known)):
         raise LabError(f"no scenario for {', '.join(unknown)}: expected some of {', '.join(known)}")
+    started_s = time.monotonic()
     outcomes = []
     for role in chosen or known:
         say(f"testing {role} on Debian {suite}")
         outcomes.append(test(role, suite))
+    seconds = round(time.monotonic() - started_s, 1)
     is_ok = all(found.is_ok for found in outcomes)
     if is_json:
-        sys.stdout.write(json.dumps({"roles": [asdict(found) for found in outcomes], "ok": is_ok}) + "\n")
+        answer = {"roles": [asdict(found) for found in outcomes], "seconds": seconds, "ok": is_ok}
+        sys.stdout.write(json.dumps(answer) + "\n")
     else:
         sys.stdout.write("".join(f"{line(found)}\n" for found in outcomes))
+        sys.stdout.write(f"{len(outcomes)} roles in {seconds} s\n")
     return 0 if is_ok else 1
 
 

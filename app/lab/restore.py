@@ -27,14 +27,7 @@ def lead_to(host: Host) -> None:
 
 def caught_up(lab: str, host: Host, *, after: int = 0) -> tuple[int, bool]:
     """Wait for the fills of the venue's ledger in the database, more than `after`; return how many, whether so."""
-    deadline_s = time.monotonic() + CAUGHT_UP_TIMEOUT_S
-    while True:
-        before = appliance.fills_of_ledger(lab)
-        found = appliance.fills_of_database(host)
-        is_equal = before <= found <= appliance.fills_of_ledger(lab)
-        if (is_equal and len(found) > after) or time.monotonic() > deadline_s:
-            return len(found), is_equal
-        time.sleep(1)
+    return appliance.ledger_matches(lab, host, wanted=after + 1, within_s=CAUGHT_UP_TIMEOUT_S)
 
 
 def wait_until(moment_s: float, why: str) -> None:

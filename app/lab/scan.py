@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address, ip_network
@@ -28,6 +28,8 @@ OUTSIDE = (network.CONTROLLER, network.RECEIVERS, STRANGER)
 PROTOCOLS = ("tcp", "udp")
 # Of no flow: what the matrix grants to some users only, this one may not.
 NOBODY = "nobody"
+RULES = "etc/nftables.d/holdfast.nft"
+SSH_PORT = 22
 REBOOT_TIMEOUT_S = 120
 
 
@@ -202,9 +204,9 @@ class Scanner:
         return len(tried), found
 
 
-def reboot(lab: str) -> None:
-    """Boot every host of a lab again."""
-    for host in hosts(lab):
+def reboot(booted: list[Host]) -> None:
+    """Boot hosts again, all at once."""
+    for host in booted:
         before = leader(host)
         appliance.on(host, "systemctl", "reboot")
         deadline_s = time.monotonic() + REBOOT_TIMEOUT_S
@@ -212,7 +214,7 @@ def reboot(lab: str) -> None:
             if time.monotonic() > deadline_s:
                 raise LabError(f"{host.name} did not go down within {REBOOT_TIMEOUT_S} s")
             time.sleep(0.1)
-    for host in hosts(lab):
+    for host in booted:
         wait_for_ssh(host)
         appliance.on(host, "systemctl", "is-system-running", "--wait")
 
@@ -241,6 +243,47 @@ def _entered_us(host: Host, unit: str, moment: str) -> int:
     return int(told.strip() or 0)
 
 
+def open_ports(host: Host) -> list[int]:
+    """Return the ports of a host at which somebody answers others."""
+    told = appliance.on(host, "ss", "-Hlntu").stdout
+    ends = (line.split()[4].rpartition(":") for line in told.splitlines())
+    return sorted({int(port) for address, _, port in ends if not address.startswith(("127.", "[::1]"))})
+
+
+def without_rules(host: Host) -> dict[str, Any]:
+    """Boot a host whose rules do not load: ssh alone may answer. Then mend it and boot it once more."""
+    before = open_ports(host)
+    rules = host.folder / "root" / RULES
+    right = rules.read_text()
+    rules.write_text(f"{right}\nnonsense\n")
+    reboot([host])
+    found = open_ports(host)
+    rules.write_text(right)
+    reboot([host])
+    after = _until(lambda: open_ports(host), before)
+    return {"host": host.name, "ports": found, "ports_mended": after, "ok": found == [SSH_PORT] and after == before}
+
+
+def _until(ask: Callable[[], list[int]], expected: list[int]) -> list[int]:
+    """Ask until the answer is as expected, or long enough; return the last one."""
+    deadline_s = time.monotonic() + REBOOT_TIMEOUT_S
+    while (found := ask()) != expected and time.monotonic() < deadline_s:
+        time.sleep(1)
+    return found
+
+
+def trading(lab: str, matrix: Matrix, after: int) -> dict[str, Any]:
+    """Wait for more fills in the database; say whether they are the venue's, and who reads journals by the relay."""
+    (database,) = (Host(lab, name) for name in matrix.groups["database"])
+    fills, is_equal = appliance.ledger_matches(lab, database, wanted=after + appliance.FILLS_WANTED)
+    (market,) = (Host(lab, name) for name in matrix.groups["market_data"])
+    command = "journalctl --unit=trading-relay --boot --output=cat --grep=relay_session_opened"
+    sessions = [json.loads(line) for line in appliance.on(market, command).stdout.splitlines()]
+    readers = sorted({f"{session['user']} {session['journal']}" for session in sessions})
+    is_more = fills >= after + appliance.FILLS_WANTED
+    return {"fills": fills, "ledger_match": is_equal, "relay_readers": readers, "ok": is_more and is_equal}
+
+
 def provision(lab: str, inventory: str, *, is_whole: bool) -> None:
     """Run site.yml, or the part of it that every host has: no release is needed for that."""
     folder = LABS / lab
@@ -263,20 +306,26 @@ def provision(lab: str, inventory: str, *, is_whole: bool) -> None:
     appliance.play(lab, inventory, "site.yml", folder / "provision.log", *options)
 
 
-def scan(lab: str, inventory: str) -> dict[str, Any]:
-    """Scan, reboot every host, scan again; say what differs from the matrix."""
+def scan(lab: str, inventory: str, *, is_whole: bool) -> dict[str, Any]:
+    """Scan, reboot every host, scan again; say what differs from the matrix, and whether the whole trades."""
     for address in (network.RECEIVERS, STRANGER):
         network.add_address(lab, address)
     if not hosts(lab):
         raise LabError(f"lab {lab} has no hosts")
-    scanner = Scanner(lab, matrix(lab, inventory))
+    known = matrix(lab, inventory)
+    scanner = Scanner(lab, known)
+    traded = [trading(lab, known, 0)] if is_whole else []
     say("trying every port of every host")
     tried, before = scanner.differences()
     say("booting every host again")
-    reboot(lab)
+    reboot(hosts(lab))
     order = {host.name: precedence(host) for host in hosts(lab)}
     say("trying every port of every host again")
     _, after = scanner.differences()
+    traded += [trading(lab, known, traded[-1]["fills"])] if is_whole else []
+    say("booting a host whose rules do not load")
+    unruled = without_rules(hosts(lab)[0])
+    traded += [trading(lab, known, traded[-1]["fills"])] if is_whole else []
     return {
         "hosts": {host.name: host.address for host in hosts(lab)},
         "ways": tried,
@@ -284,7 +333,9 @@ def scan(lab: str, inventory: str) -> dict[str, Any]:
         "differences": before,
         "differences_after_reboot": after,
         "rules_precede": order,
-        "ok": not before and not after and all(one["ok"] for one in order.values()),
+        "without_rules": unruled,
+        "trading": traded,
+        "ok": not before and not after and all(one["ok"] for one in [*order.values(), unruled, *traded]),
     }
 
 
