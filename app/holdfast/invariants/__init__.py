@@ -22,7 +22,7 @@ from holdfast.invariants import (
     senders,
     starts,
 )
-from holdfast.invariants.evidence import BadStart, Closure, Ending, Evidence, StoredJournals
+from holdfast.invariants.evidence import BadStart, Closure, Ending, Evidence, GrowingJournals, StoredJournals
 
 __all__ = (
     "CHECKERS",
@@ -32,6 +32,7 @@ __all__ = (
     "Ending",
     "Evidence",
     "Finder",
+    "GrowingJournals",
     "StoredJournals",
     "Violation",
     "check",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,7 @@ class Account:
     @property
     def in_flight(self) -> int:
         """Return how many approvals have not reached the venue or may change by themselves."""
-        orders = self.orders.orders()
-        known = {order.client_order_id for order in orders}
-        return sum(order.status in MOVING for order in orders) + len(self.approved.keys() - known)
+        return in_flight(self.approved.keys(), self.orders)
 
     def positions_e9(self) -> dict[str, int]:
         """Return the signed quantity of each symbol with a position, summed over the fills."""
@@ -88,6 +87,17 @@ class Account:
         return (self.first_cash_e9 or 0) + flows
 
 
+def in_flight(approved: AbstractSet[str], orders: OrderTable) -> int:
+    """Return how many of the approved orders have not reached the venue, or may change by themselves."""
+    known = orders.orders()
+    return sum(order.status in MOVING for order in known) + len(approved - {order.client_order_id for order in known})
+
+
+def is_order_approved(decision: Decision) -> bool:
+    """Whether an order, new or replacing another, was approved."""
+    return decision.verdict is Verdict.APPROVED and decision.action is not IntentAction.CANCEL
+
+
 def account_of(journals: "Mapping[str, Iterable[Record]]", *, skips_market_data: bool = False) -> Account:
     """Read journals by name; the market's is long and not always wanted."""
     account = Account()
@@ -102,7 +112,7 @@ def account_of(journals: "Mapping[str, Iterable[Record]]", *, skips_market_data:
             intents_ns[record.seq] = record.ts_ns
     for record in journals["orders"]:
         if isinstance(record, Decision):
-            if record.verdict is Verdict.APPROVED and record.action is not IntentAction.CANCEL:
+            if is_order_approved(record):
                 account.approved[record.client_order_id] = record
                 account.approved_ids.append(record.client_order_id)
             elif record.verdict is Verdict.DENIED:

@@ -1,6 +1,6 @@
 """What a run leaves behind: the venue's ledger, our journals, and the answers asked for at its end."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from holdfast.settings import Settings
 from holdfast.venues.simulated.ledger import Ledger
 
 if TYPE_CHECKING:
-    from holdfast._native import Record
+    from holdfast._native import JournalReader, Record
 
 BATCH_RECORDS = 10_000
 
@@ -29,6 +29,32 @@ class StoredJournal:
         with open_reader(self.settings, self.name, from_seq=0, wait_s=0) as reader:
             while batch := reader.read(BATCH_RECORDS):
                 yield from batch
+
+
+class GrowingJournals(Mapping[str, "Sequence[Record]"]):
+    """Every journal of a state directory while it is written: each look reads only what is new."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._readers: dict[str, JournalReader] = {}
+        self._records: dict[str, list[Record]] = {name: [] for name in WRITERS}
+
+    def __getitem__(self, name: str) -> "Sequence[Record]":
+        """Return a journal's records until now. Raises: KeyError for a name that no service writes."""
+        records = self._records[name]
+        if name not in self._readers:
+            self._readers[name] = open_reader(self._settings, name, from_seq=0, wait_s=0)
+        while batch := self._readers[name].read(BATCH_RECORDS):
+            records += batch
+        return records
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(WRITERS)
+
+    def __len__(self) -> int:
+        """Return how many journals there are."""
+        return len(WRITERS)
 
 
 class StoredJournals(Mapping[str, "Iterable[Record]"]):

@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from operator import itemgetter
 
 from holdfast import clock, metrics
 from holdfast._native import (
@@ -47,6 +46,7 @@ LOG_INTERVAL_S = 60.0
 TAIL_RECORDS_MAX = 65_536
 TAIL_CHUNK = 1024
 LOG_REASONS_MAX = 1000
+FAR_NS = 2**63
 REPAIR_RETRY_S_MIN = 0.25
 # A venue that is down is asked again soon, one that refuses less often.
 REPAIR_RETRY_S_MAX = 5.0
@@ -266,7 +266,7 @@ class Stream:
             return True
         is_venue_time = self._settings.clock.session_time == "venue"
         now_ns = self.feed.last_event_ns if is_venue_time else clock.now_ns()
-        index = bisect.bisect_right(self._sessions, now_ns, key=itemgetter(0)) - 1
+        index = bisect.bisect_right(self._sessions, (now_ns, FAR_NS)) - 1
         return index >= 0 and now_ns < self._sessions[index][1]
 
     def _publish(self, now_s: float) -> None:

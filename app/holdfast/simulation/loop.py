@@ -5,7 +5,6 @@ Nothing sleeps and nothing is read from a socket: timers are due when the world'
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from heapq import heappop, heappush
 from math import ceil, inf
@@ -71,7 +70,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __init__(self, now: Now, network: "Network", owner: str) -> None:
         self._now = now
-        self._ready: deque[Job] = deque()
+        self._ready: list[Job] = []
         self._timers: list[tuple[int, int, Job]] = []
         self._timer_count = 0
         self.network = network
@@ -86,15 +85,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def turn(self) -> None:
         """Run what is ready now, as asyncio's loop does in one iteration."""
-        timers, ready = self._timers, self._ready
+        timers, jobs = self._timers, self._ready
+        # What these jobs call for is for the next turn.
+        self._ready = []
         now_ns = self._now.ns
         while timers and timers[0][0] <= now_ns:
-            ready.append(heappop(timers)[2])
+            jobs.append(heappop(timers)[2])
         asyncio._set_running_loop(self)  # noqa: SLF001 - what makes a loop the running one
-        for _ in range(len(ready)):
-            if self.is_dead:
-                break
-            job = ready.popleft()
+        for job in jobs:
             if job.is_cancelled:
                 continue
             try:
@@ -106,9 +104,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 break
             except Exception as error:  # noqa: BLE001 - asyncio logs it; here it fails the run
                 self.failures.append(f"{type(error).__name__}: {error}")
+            if self.is_dead:
+                break
         while timers and timers[0][2].is_cancelled:
             heappop(timers)
-        self.due_ns = 0 if ready else timers[0][0] if timers else NEVER_NS
+        self.due_ns = 0 if self._ready else timers[0][0] if timers else NEVER_NS
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -140,7 +140,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         # Whole nanoseconds, not before it.
         due_ns = ceil(when * NANOSECONDS)
         heappush(self._timers, (due_ns, self._timer_count, job))
-        self.due_ns = min(self.due_ns, due_ns)
+        if due_ns < self.due_ns:  # noqa: PLR1730 - a hundred times a simulated second
+            self.due_ns = due_ns
         return job
 
     @property

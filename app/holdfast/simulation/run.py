@@ -8,14 +8,15 @@ import random
 import shutil
 import ssl
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiofastnet
 import structlog
@@ -23,9 +24,9 @@ from picows import WSListener, WSTransport, ws_connect
 from prometheus_client.metrics import MetricWrapperBase
 
 from holdfast import clock, crash_points, journals, metrics, replay
-from holdfast._native import JournalReader, JournalWriter
-from holdfast.invariants import Ending, Evidence, StoredJournals, Violation, check, holds
-from holdfast.invariants.account import account_of
+from holdfast._native import Decision, Fill, JournalReader, JournalWriter, OrderEvent, OrderTable
+from holdfast.invariants import Ending, Evidence, GrowingJournals, Violation, check, holds
+from holdfast.invariants.account import in_flight, is_order_approved
 from holdfast.invariants.market import every_gap_repaired
 from holdfast.journals import WRITERS, open_reader
 from holdfast.replay import replay_decisions, replay_signals
@@ -41,8 +42,11 @@ from holdfast.simulation.world import STEADY_START_NS, World
 from holdfast.strategies import load
 from holdfast.venues.alpaca import feed
 from holdfast.venues.simulated import venue
-from holdfast.venues.simulated.ledger import Ledger
+from holdfast.venues.simulated.ledger import LedgerReader
 from holdfast.venues.simulated.tls import ensure_certificate, server_context
+
+if TYPE_CHECKING:
+    from holdfast._native import Record
 
 NANOSECONDS = 1_000_000_000
 SETTLE_S = 60
@@ -184,10 +188,8 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
     system.stop("signal-bridge")
     healed_ns = world.now_ns
     world.run(healed_ns + QUIET_S * NANOSECONDS)
-    seen: list[Evidence] = []
-    is_at_rest = world.run(
-        healed_ns + SETTLE_S * NANOSECONDS, lambda: _is_at_rest(system, seen), every_ns=3 * NANOSECONDS
-    )
+    witness = _Witness(system)
+    is_at_rest = world.run(healed_ns + SETTLE_S * NANOSECONDS, witness.is_at_rest, every_ns=3 * NANOSECONDS)
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()
@@ -195,7 +197,8 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
     crash.point = SPENT
     replays = _replays(system) if plan.seed % REPLAY_EVERY == 0 else {}
     # What is at rest was judged in this very moment: only what a replay tells is new.
-    evidence = replace(seen[-1], replays=replays) if is_at_rest else _evidence(system, replays=replays)
+    seen = witness.seen if is_at_rest else None
+    evidence = witness.evidence(replays=replays) if seen is None else replace(seen, replays=replays)
     violations = check(evidence) if replays or not is_at_rest else []
     violations += [Violation(20, "every_process_lives", failure) for failure in system.failures]
     return Outcome(
@@ -222,29 +225,56 @@ def _replays(system: System) -> dict[str, str]:
     return {result.journal: result.difference for result in results}
 
 
-def _evidence(system: System, *, replays: Mapping[str, str] = MappingProxyType({})) -> Evidence:
-    return Evidence(
-        replays=replays,
-        in_flight_s=USER_TIMEOUT_S,
-        travel_s=system.plan.weather.late_s_max if system.plan.weather.late_ppm else 0.0,
-        ending=Ending(is_healed=True),
-        ledger=Ledger.read(system.ledger_file),
-        journals={name: tuple(records) for name, records in StoredJournals(system.settings).items()},
-        limits=_limits(system.settings.config_dir, system.settings.environment).limits,
-        closures=tuple(system.closures),
-        external_order_ids=frozenset(system.external_order_ids),
-        is_undisturbed=system.plan.is_undisturbed,
-    )
+class _Witness:
+    """Looks at what a run has written down until now: each look reads only what is new."""
 
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._journals = GrowingJournals(system.settings)
+        self._ledger = LedgerReader(system.ledger_file)
+        self._orders = OrderTable()
+        self._approved: set[str] = set()
+        self._read = {"orders": 0, "executions": 0}
+        self.seen: Evidence | None = None
 
-def _is_at_rest(system: System, seen: list[Evidence]) -> bool:
-    """Say whether nothing is on its way and nothing is known to be missing any more; `seen` gets what was looked at."""
-    account = account_of(StoredJournals(system.settings), skips_market_data=True)
-    if account.in_flight:
-        return False
-    seen[:] = [_evidence(system)]
-    # What is waited for longest is asked first: the rest of the checks is dear.
-    return not any(every_gap_repaired(seen[-1])) and holds(seen[-1])
+    def is_at_rest(self) -> bool:
+        """Say whether nothing is on its way and nothing is known to be missing any more; `seen` is what was judged."""
+        if self._is_in_flight():
+            return False
+        self.seen = evidence = self.evidence()
+        # What is waited for longest is asked first: the rest of the checks is dear.
+        return not any(every_gap_repaired(evidence)) and holds(evidence)
+
+    def evidence(self, *, replays: Mapping[str, str] = MappingProxyType({})) -> Evidence:
+        """Return what there is."""
+        system = self._system
+        return Evidence(
+            replays=replays,
+            in_flight_s=USER_TIMEOUT_S,
+            travel_s=system.plan.weather.late_s_max if system.plan.weather.late_ppm else 0.0,
+            ending=Ending(is_healed=True),
+            ledger=self._ledger.read(),
+            journals={name: tuple(records) for name, records in self._journals.items()},
+            limits=_limits(system.settings.config_dir, system.settings.environment).limits,
+            closures=tuple(system.closures),
+            external_order_ids=frozenset(system.external_order_ids),
+            is_undisturbed=system.plan.is_undisturbed,
+        )
+
+    def _is_in_flight(self) -> bool:
+        for record in self._fresh("orders"):
+            if isinstance(record, Decision) and is_order_approved(record):
+                self._approved.add(record.client_order_id)
+        for record in self._fresh("executions"):
+            if isinstance(record, OrderEvent | Fill):
+                self._orders.apply(record)
+        return in_flight(self._approved, self._orders) > 0
+
+    def _fresh(self, name: str) -> "Sequence[Record]":
+        records = self._journals[name]
+        fresh = records[self._read[name] :]
+        self._read[name] = len(records)
+        return fresh
 
 
 def _event_hash(system: System) -> str:
@@ -298,5 +328,7 @@ def be_quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _error: None
+    # A process that was killed never came to await what it had just called.
+    warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
     gc.disable()
     gc.freeze()

@@ -79,10 +79,9 @@ class Process:
         written = 0
         for reader in self.outputs:
             written += reader.last_seq
-        if written == self._written:
-            return False
+        is_grown = written != self._written
         self._written = written
-        return True
+        return is_grown
 
     def let_go(self) -> None:
         """Let go of the journals, as the operating system does for a process that ended."""
@@ -179,30 +178,43 @@ class World:
     def _run_until(self, until_ns: int) -> None:
         """Let processes take turns, and time jump to where there is something to do."""
         events, now, to_wall_ns = self._events, self._now, self._to_wall_ns
+        draw = self.draw.random
         end_ns = until_ns - to_wall_ns
-        while now.ns < end_ns:
-            while events and events[0][0] <= now.ns + to_wall_ns:
+        while (now_ns := now.ns) < end_ns:
+            while events and events[0][0] <= now_ns + to_wall_ns:
                 heapq.heappop(events)[2]()
-            now_ns = now.ns
-            able = [each for each in self.processes if each.loop.due_ns <= now_ns and each.frozen_until_ns <= now_ns]
-            if able:
-                self._turn(able[0] if len(able) == 1 else able[self.draw.randrange(len(able))])
+            process, next_ns = self._choose(now_ns)
+            if process is None:
+                if events:
+                    next_ns = min(next_ns, events[0][0] - to_wall_ns)
+                now.set(min(next_ns, end_ns))
                 continue
-            next_ns = min(end_ns, events[0][0] - to_wall_ns) if events else end_ns
-            for each in self.processes:
-                due_ns = each.loop.due_ns
-                if due_ns < next_ns:
-                    next_ns = min(next_ns, max(due_ns, each.frozen_until_ns))
-            now.set(next_ns)
+            self.current = process
+            process.loop.turn()
+            self.current = None
+            self.turns += 1
+            now.set(now.ns + TURN_NS_MIN + int(draw() * (TURN_NS_MAX - TURN_NS_MIN)))
+            if process.frame is not None and (self._has_news or process.has_written()):
+                self._wake()
 
-    def _turn(self, process: Process) -> None:
-        self.current = process
-        process.loop.turn()
-        self.current = None
-        self.turns += 1
-        self._now.set(self._now.ns + TURN_NS_MIN + int(self.draw.random() * (TURN_NS_MAX - TURN_NS_MIN)))
-        if process.frame is not None and (self._has_news or process.has_written()):
-            self._wake()
+    def _choose(self, now_ns: int) -> tuple[Process | None, int]:
+        """Draw whose turn it is; nobody's: when somebody's is next."""
+        able: list[Process] | None = None
+        chosen, next_ns = None, NEVER_NS
+        for process in self.processes:
+            due_ns = process.loop.due_ns
+            if process.frozen_until_ns > due_ns:  # noqa: PLR1730 - asked before each turn
+                due_ns = process.frozen_until_ns
+            if due_ns > now_ns:
+                if due_ns < next_ns:  # noqa: PLR1730
+                    next_ns = due_ns
+            elif chosen is None:
+                chosen = process
+            elif able is None:
+                able = [chosen, process]
+            else:
+                able.append(process)
+        return (chosen if able is None else able[self.draw.randrange(len(able))]), next_ns
 
     def _wake(self) -> None:
         self._has_news = False

@@ -4,7 +4,6 @@ Source: Alpaca, "Websocket Stream" and "Real-time Stock Data" of the market-data
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -265,11 +264,15 @@ class DataHub:
             wanted = client.wanted
             if not wanted or not client.socket.is_open:
                 continue
-            chosen = [record for record in records if (_channel(record), record.symbol) in wanted]
+            chosen, counts = [], dict.fromkeys(self.sent, 0)
+            for record in records:
+                channel = _channel(record)
+                if (channel, record.symbol) in wanted:
+                    chosen.append(record)
+                    counts[channel] += 1
             if chosen:
                 self._send(client, chosen)
-                for channel, count in Counter(map(_channel, chosen)).items():
-                    best[channel] = max(best[channel], count)
+                best = {channel: max(count, counts[channel]) for channel, count in best.items()}
         for channel, count in best.items():
             self.sent[channel] += count
 

@@ -128,9 +128,7 @@ class Ledger:
     @classmethod
     def read(cls, file: Path) -> "Ledger":
         """Read a file; a last line that is not yet complete is left out."""
-        whole, _, _ = file.read_bytes().rpartition(b"\n")
-        decoder = msgspec.json.Decoder(dict[str, Any])
-        return cls([decoder.decode(line) for line in whole.split(b"\n") if line])
+        return LedgerReader(file).read()
 
     def of_kind(self, kind: str) -> Iterator[dict[str, Any]]:
         """Return the lines of one kind, oldest first."""
@@ -181,3 +179,22 @@ class Ledger:
     def session_end(self) -> dict[str, Any] | None:
         """Return the counts at the end of the session; nothing while it runs."""
         return next(self.of_kind("session_end"), None)
+
+
+class LedgerReader:
+    """Reads a ledger that grows: each look decodes only what is new."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lines: list[dict[str, Any]] = []
+        self._bytes_read = 0
+        self._decoder = msgspec.json.Decoder(dict[str, Any])
+
+    def read(self) -> Ledger:
+        """Return everything until now; a last line that is not yet complete is left out."""
+        with self._file.open("rb") as ledger:
+            ledger.seek(self._bytes_read)
+            whole, end, _ = ledger.read().rpartition(b"\n")
+        self._bytes_read += len(whole) + len(end)
+        self._lines += [self._decoder.decode(line) for line in whole.split(b"\n") if line]
+        return Ledger(list(self._lines))

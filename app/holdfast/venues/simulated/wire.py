@@ -6,6 +6,7 @@ Everything that leaves goes through `Connection.respond` and `Socket.send`, ever
 
 import asyncio
 import hashlib
+import struct
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from websockets.server import ServerProtocol
 BODY_BYTES_MAX = 1024 * 1024
 MESSAGE_BYTES_MAX = 1024 * 1024
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
+FINAL = 0x80
+LENGTH_16, LENGTH_64 = 126, 127
 HANDSHAKE_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 REASONS = {
     200: "OK",
@@ -102,6 +105,16 @@ class Site(Protocol):
         """Notice the end of a connection."""
 
 
+def _head(opcode: Opcode, length: int) -> bytes:
+    """Return the head of a whole message's one frame, unmasked as a server's are. Source: RFC 6455, 5.2."""
+    first = FINAL | opcode
+    if length < LENGTH_16:
+        return bytes((first, length))
+    if length < 1 << 16:
+        return struct.pack("!BBH", first, LENGTH_16, length)
+    return struct.pack("!BBQ", first, LENGTH_64, length)
+
+
 class Socket:
     """The sending side of one WebSocket.
 
@@ -118,8 +131,7 @@ class Socket:
         """Send one message; nothing happens on a closed or frozen socket."""
         if not self.is_open or self._is_frozen:
             return
-        frame = Frame(Opcode.BINARY if is_binary else Opcode.TEXT, data)
-        self._transport.write(frame.serialize(mask=False))
+        self._transport.write(_head(Opcode.BINARY if is_binary else Opcode.TEXT, len(data)) + data)
         if self._transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             self.abort()
 
