@@ -116,7 +116,12 @@ async def run_campaign(options: CampaignOptions, tally: Tally, show: Callable[[R
     seeds = iter(range(options.seed, options.seed + options.runs))
 
     async def work() -> None:
+        worker = asyncio.current_task()
+        assert worker is not None
         for seed in seeds:
+            # A cancellation that meets the end of what was being awaited is lost, but counted.
+            if worker.cancelling():
+                raise asyncio.CancelledError
             plan = plan_of(seed, duration_s=options.duration_s)
             result = await _run(plan, options.state_dir / f"seed-{seed}", shared)
             tally.results.append(result)
