@@ -13,6 +13,8 @@ from lab.place import LABS, LabError, locked, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATIONS = "app/holdfast/store/migrations"
+# What no release holds: a change there is none of the release.
+NOT_RELEASED = ("ansible/", "app/lab/", "roles/", "tests/", "ARCHITECTURE.md", "CHANGELOG.md", "STYLE.md")
 
 
 def newer(tree: Path) -> None:
@@ -55,7 +57,8 @@ def build(lab: str, name: str) -> Path:
 
 def _sources() -> list[str]:
     listed = run("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    return sorted(path for path in listed if path and (ROOT / path).is_file())
+    released = (path for path in listed if path and not path.startswith(NOT_RELEASED))
+    return sorted(path for path in released if (ROOT / path).is_file())
 
 
 def _copy(sources: list[str], tree: Path) -> None:
