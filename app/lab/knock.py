@@ -66,8 +66,12 @@ def listen(source: str, target: str, protocol: str) -> list[int]:
             except BlockingIOError:
                 return sorted(heard)
             start = (packet[0] & 0x0F) * 4
-            is_opening = protocol == "udp" or packet[start + 13] & SYN_OR_ACK == SYN_ALONE
-            if is_opening and packet[12:16] == socket.inet_aton(source):
+            # The services of the source open connections of their own meanwhile.
+            is_knock = protocol == "udp" or (
+                packet[start + 13] & SYN_OR_ACK == SYN_ALONE
+                and int.from_bytes(packet[start : start + 2]) == PORT_OF_OURS
+            )
+            if is_knock and packet[12:16] == socket.inet_aton(source):
                 heard.add(int.from_bytes(packet[start + 2 : start + 4]))
 
 
