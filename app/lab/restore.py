@@ -67,6 +67,8 @@ def trade(lab: str, folder: Path) -> Host:
     say("provisioning the host that will be lost")
     play(lab, "local", "site.yml", folder / "provision.log")
     fills, is_equal = appliance.ledger_matches(lab, trader)
+    if not is_equal or fills < appliance.FILLS_WANTED:
+        raise LabError(f"{trader.name} does not trade as the venue's ledger says: {fills} fills in the database")
     say(f"it trades: {fills} fills, equal to the venue's ledger: {is_equal}")
     return trader
 
@@ -102,6 +104,9 @@ def move(lab: str, folder: Path, trader: Host, minutes_back: int) -> dict[str, A
     if reset.returncode != 0:
         raise LabError(f"reset: {reset.stdout}{reset.stderr}")
     again, is_equal_again = caught_up(lab, spare, after=fills + appliance.FILLS_WANTED)
+    has_traded = again > fills + appliance.FILLS_WANTED
+    if not has_traded:
+        say(f"it does not trade: {on(spare, f'{PROGRAM} status {" ".join(CONFIG)} --json').stdout}")
     return {
         "fills_archived": archived,
         "fills_at_loss": lost,
@@ -110,7 +115,7 @@ def move(lab: str, folder: Path, trader: Host, minutes_back: int) -> dict[str, A
         "fills_restored": fills,
         "ledger_match": is_equal,
         "fills_traded_on": again,
-        "ledger_match_traded_on": is_equal_again,
+        "ledger_match_traded_on": is_equal_again and has_traded,
         "reconciled": play(lab, "local", "reconcile.yml", folder / "reconcile.log").changed == 0,
     }
 
