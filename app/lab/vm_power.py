@@ -104,7 +104,7 @@ def writing(host: Host) -> Iterator[dict[str, Path]]:
 def prepare(host: Host) -> None:
     """Make the table, a unit of trading that is started at boot, and rules that do not load."""
     script = (
-        f"cd / && runuser -u postgres -- psql -qX -c '{TABLE}'; rm -f {FILE}; cp {RULES} /root/rules;"
+        f"cd / && runuser -u postgres -- psql -qX -c '{TABLE}'; rm -f {FILE}; cp {RULES} /var/lib/vm-rules;"
         f"printf '{HELD_UNIT}' > /etc/systemd/system/{HELD} && systemctl --quiet enable {HELD};"
         f"echo 'this does not parse' >> {RULES}; sync"
     )
@@ -162,7 +162,7 @@ def states(host: Host) -> str:
 def mend(host: Host) -> None:
     """Do what an operator does: mend the rules, start what waited."""
     waiting = f"{HELD} postgresql@15-main.service"
-    script = f"cp /root/rules {RULES} && systemctl restart nftables.service && systemctl start {waiting}"
+    script = f"cp /var/lib/vm-rules {RULES} && systemctl restart nftables.service && systemctl start {waiting}"
     done = appliance.on(host, script)
     if done.returncode != 0:
         raise LabError(f"after the rules were mended on {host.name}: {done.stderr}")

@@ -51,6 +51,16 @@ def tasks() -> list[dict[str, Any]]:
     return found
 
 
+def is_managed(folder: str) -> bool:
+    """Say whether the kernel alone places an interrupt: it refuses even the place where the interrupt is."""
+    file = Path(folder, "smp_affinity_list")
+    try:
+        file.write_text(file.read_text())
+    except OSError:
+        return True
+    return False
+
+
 def interrupts() -> list[dict[str, Any]]:
     """Return every interrupt of a device: where it may go, where it goes, how often each processor had it."""
     lines = read("/proc/interrupts").splitlines()
@@ -67,6 +77,7 @@ def interrupts() -> list[dict[str, Any]]:
                     "name": " ".join(fields[cpus + 2 :]) or fields[-1],
                     "allowed": read(f"{folder}/smp_affinity_list"),
                     "effective": read(f"{folder}/effective_affinity_list"),
+                    "is_managed": is_managed(folder),
                     "counts": [int(count) for count in fields[:cpus]],
                 }
             )

@@ -3,7 +3,8 @@
 
 `choose` looks at the topology: with fewer than eight cores the last one is for all services of the pipeline, from eight up each
 has one; both threads of a core count as one, and the first core always belongs to the system. `apply` moves interrupts and the
-kernel's work to the other cores, keeps the hot ones awake, and lets memory be huge only where asked; `check` says what is not so.
+kernel's work to the other cores, keeps the hot ones awake, gives them to the pipeline's slice alone, and lets memory be huge only
+where asked; `check` says what is not so.
 Installed as /usr/local/lib/holdfast/cpus.py.
 """
 
@@ -16,6 +17,7 @@ PIPELINE = ("market-data", "signal-bridge", "risk-manager", "execution-engine")
 CORES_FOR_ONE_EACH = 8
 CPUS = Path("/sys/devices/system/cpu")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+PARTITION = Path("/sys/fs/cgroup/pipeline.slice/cpuset.cpus.partition")
 WORKQUEUES = Path("/sys/devices/virtual/workqueue/cpumask")
 
 
@@ -69,6 +71,7 @@ def wishes(others: list[int], hot: list[int]) -> list[tuple[Path, str]]:
     found = [(file, written(others)) for file in sorted(Path("/proc/irq").glob("*/smp_affinity_list"))]
     found.append((WORKQUEUES, mask(others)))
     found.append((HUGE_PAGES, "madvise"))
+    found.append((PARTITION, "isolated"))
     for cpu in hot:
         for state in sorted((CPUS / f"cpu{cpu}/cpuidle").glob("state*")):
             # What takes longer than 10 us to wake from costs more than it saves.
@@ -86,17 +89,30 @@ def apply(others: list[int], hot: list[int]) -> None:
             file.write_text(text)
 
 
+def is_managed(file: Path) -> bool:
+    """Say whether the kernel alone places an interrupt: it refuses even the place where the interrupt is."""
+    try:
+        file.write_text(file.read_text())
+    except OSError:
+        return True
+    return False
+
+
 def disturbances(others: list[int], hot: list[int]) -> list[str]:
     """Return what still happens on a hot core though it could be moved."""
     found = []
     for file, text in wishes(others, hot):
         now = file.read_text().strip()
         if file.name == "smp_affinity_list":
+            # Where it goes follows where it may go when it next comes: one that never comes stays where it was. One that
+            # cannot be moved comes to a hot core only for what that core itself asked of the device.
             effective = file.with_name("effective_affinity_list")
-            now = effective.read_text().strip() if effective.exists() else now
-            is_so = not now or not set(numbers(now)) & set(hot)
+            goes = effective.read_text().strip() if effective.exists() else now
+            is_so = any(not set(numbers(cpus)) & set(hot) for cpus in (now, goes) if cpus) or is_managed(file)
         elif file == HUGE_PAGES:
             is_so = f"[{text}]" in now
+        elif file == PARTITION:
+            is_so = now == text
         else:
             is_so = int(now.replace(",", ""), 16) == int(text, 16)
         if not is_so:

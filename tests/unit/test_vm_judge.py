@@ -21,6 +21,10 @@ def task(
     return {"name": name, "allowed": allowed, "last_on": last_on, "group": group, "is_kernel": is_kernel}
 
 
+def interrupt(allowed: str, effective: str, new: list[int], *, is_managed: bool = False) -> dict[str, Any]:
+    return {"irq": 24, "name": "x", "allowed": allowed, "effective": effective, "new": new, "is_managed": is_managed}
+
+
 def unit(printed: str, code: int = 0, **shown: str) -> dict[str, Any]:
     return {"printed": printed, "error": "", "code": code, "Result": "success", **shown}
 
@@ -40,7 +44,10 @@ SOUND: dict[str, Any] = {
             task("kworker/3:0", "3", 3, "/", is_kernel=True),
             task("python", "3", 3, "/pipeline.slice/trading-risk-manager.service"),
         ],
-        "interrupts": [{"irq": 24, "name": "virtio", "allowed": "0-2", "effective": "1", "new": [0, 9, 0, 0]}],
+        "interrupts": [
+            interrupt("0-2", "1", [0, 9, 0, 0]),
+            interrupt("3", "3", [0, 0, 0, 0], is_managed=True),
+        ],
         "busy_jiffies": [500, 510, 490, 1],
     },
     "slices": {
@@ -73,21 +80,10 @@ BROKEN: list[tuple[str, str, Any]] = [
     ("no_ordinary_task_on_hot_cpus", "load.tasks", []),
     ("hot_cpus_idle_under_load", "load.busy_jiffies", [500, 510, 490, 40]),
     ("hot_cpus_idle_under_load", "load.busy_jiffies", [0, 0, 0, 0]),
-    (
-        "irq_affinity",
-        "load.interrupts",
-        [{"irq": 1, "name": "x", "allowed": "3", "effective": "3", "new": [5, 0, 0, 0]}],
-    ),
-    (
-        "irq_affinity",
-        "load.interrupts",
-        [{"irq": 1, "name": "x", "allowed": "0", "effective": "0", "new": [5, 0, 0, 1]}],
-    ),
-    (
-        "irq_affinity",
-        "load.interrupts",
-        [{"irq": 1, "name": "x", "allowed": "0", "effective": "0", "new": [0, 0, 0, 0]}],
-    ),
+    ("irq_affinity", "load.interrupts", [interrupt("0-3", "3", [5, 0, 0, 0])]),
+    ("irq_affinity", "load.interrupts", [interrupt("0", "0", [5, 0, 0, 1])]),
+    ("irq_affinity", "load.interrupts", [interrupt("3", "3", [5, 0, 0, 1], is_managed=True)]),
+    ("irq_affinity", "load.interrupts", [interrupt("0", "0", [0, 0, 0, 0])]),
     ("irqbalance_banned", "balancer", "enabled"),
     ("irqbalance_banned", "balancer_runs", "1"),
     ("allowed_cpus_of_the_slice", "slices.asks_for_all", unit("0,1,2,3")),

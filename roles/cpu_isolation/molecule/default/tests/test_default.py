@@ -24,9 +24,16 @@ def test_pipeline_is_on_the_hot_cores_and_everything_else_beside_them(host):
     assert set(choice["services"].values()) <= cpus(choice["hot"])
     for name, cpu in choice["services"].items():
         drop_in = host.file(f"/etc/systemd/system/trading-{name}.service.d/60-cpus.conf").content_string
-        assert drop_in.endswith(f"CPUAffinity=\nCPUAffinity={cpu}\n")
+        assert drop_in.endswith(f"Slice=pipeline.slice\nCPUAffinity=\nCPUAffinity={cpu}\n")
     done = host.check_output("systemd-run --quiet --pipe --wait python3 -c 'import os; print(sorted(os.sched_getaffinity(0)))'")
     assert set(json.loads(done)) == cpus(choice["others"])
+
+
+def test_the_slice_of_the_pipeline_has_the_hot_cores_alone(host):
+    """That the kernel enforces it is seen in the virtual machine only."""
+    shown = host.check_output("systemctl show pipeline.slice --property=AllowedCPUs --value")
+    first, _, last = shown.partition("-")
+    assert set(range(int(first), int(last or first) + 1)) == cpus(chosen(host)["hot"])
 
 
 def test_a_service_of_the_pipeline_starts_on_its_core(host):
