@@ -106,7 +106,8 @@ def move(lab: str, folder: Path, trader: Host, minutes_back: int) -> dict[str, A
     again, is_equal_again = caught_up(lab, spare, after=fills + appliance.FILLS_WANTED)
     has_traded = again > fills + appliance.FILLS_WANTED
     if not has_traded:
-        say(f"it does not trade: {on(spare, f'{PROGRAM} status {" ".join(CONFIG)} --json').stdout}")
+        status = on(spare, f"{PROGRAM} status {' '.join(CONFIG)} --json")
+        say(f"it does not trade: {status.stdout}{status.stderr}")
     return {
         "fills_archived": archived,
         "fills_at_loss": lost,
