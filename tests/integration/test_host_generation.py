@@ -41,9 +41,18 @@ class Host:
 
     def run(self, command: str) -> dict[str, Any]:
         words = [sys.executable, str(SCRIPT), "--root", str(self.root), command]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        path = {"PATH": f"{self.root}/programs:{os.environ['PATH']}"}
+        done = subprocess.run(words, env=os.environ | path, capture_output=True, text=True, check=True)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+    def systemd_says(self, cases: str) -> None:
+        """Let systemctl name one running unit, and say of it what a shell's cases say."""
+        program = self.root / "programs/systemctl"
+        program.parent.mkdir()
+        listed = "list-units) echo trading-relay.service loaded active running;;"
+        program.write_text(f"#!/bin/sh\ncase $1 in {listed} {cases} esac\n")
+        program.chmod(0o755)
 
     def tree(self) -> dict[str, tuple[int, str]]:
         """Everything below /etc, with modes and contents."""
@@ -129,3 +138,26 @@ def test_a_snapshot_holds_what_says_how_trading_stood(host: Host) -> None:
     kept = host.root / "var/lib/holdfast-generations/1/state"
     names = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     assert names == {"latch", "audit/trail.jsonl", "journals/orders/header"}
+
+
+def test_a_service_older_than_a_secret_of_its_unit_is_named(host: Host) -> None:
+    release = host.root / "opt/holdfast/1"
+    (release / "bin").mkdir(parents=True)
+    (release / "bin/sleep").symlink_to("/bin/sleep")
+    (host.root / "opt/holdfast/current").symlink_to(release)
+    secret = host.etc / "credentials/alpaca_api_secret"
+    with subprocess.Popen([release / "bin/sleep", "600"]) as service:
+        try:
+            # What systemd 252 says: of a unit's credentials only its text tells.
+            host.systemd_says(
+                f'show) echo "MainPID={service.pid}"; echo "ExecMainStartTimestamp=Thu 2026-01-01 00:00:00.500000 UTC";'
+                f' echo "LoadCredential=[unprintable]";; cat) echo "LoadCredential=alpaca_api_secret:{secret}";;'
+            )
+            start_s = 1767225600
+            for path in filter(Path.is_file, host.etc.rglob("*")):
+                os.utime(path, (start_s, start_s))
+            assert host.run("stale")["stale"] == {}
+            os.utime(secret, (start_s + 1, start_s + 1))
+            assert host.run("stale")["stale"] == {"trading-relay.service": "secret"}
+        finally:
+            service.kill()

@@ -183,23 +183,27 @@ def stale(host: Host) -> dict[str, Any]:
 
 def stale_part(host: Host, unit: str) -> str:
     """Return what of a running service is older than the host's; empty text: nothing."""
-    asked = ("MainPID", "ExecMainStartTimestamp", "LoadCredential")
+    asked = ("MainPID", "ExecMainStartTimestamp")
     shown = told("systemctl", "show", "--timestamp=us+utc", *(f"--property={name}" for name in asked), unit)
-    facts = [line.partition("=")[::2] for line in shown.splitlines()]
-    values = {name: [value for key, value in facts if key == name] for name in asked}
+    facts = dict(line.partition("=")[::2] for line in shown.splitlines())
     try:
-        program = Path("/proc", values["MainPID"][0], "cmdline").read_bytes().partition(b"\0")[0].decode()
+        program = Path("/proc", facts["MainPID"], "cmdline").read_bytes().partition(b"\0")[0].decode()
     except FileNotFoundError:
         return ""
     if not program.startswith(f"{host.release.resolve()}/"):
         return "release"
-    started = datetime.strptime(values["ExecMainStartTimestamp"][0], STAMP).replace(tzinfo=UTC)
-    secrets = [Path(word.partition(":")[2]) for value in values["LoadCredential"] for word in value.split()]
-    files = {"configuration": configuration_files(host), "secret": [path for path in secrets if path.is_absolute()]}
+    started = datetime.strptime(facts["ExecMainStartTimestamp"], STAMP).replace(tzinfo=UTC)
+    files = {"configuration": configuration_files(host), "secret": secret_files(told("systemctl", "cat", unit))}
     for what, paths in files.items():
         if any(path.stat().st_mtime > started.timestamp() for path in paths if path.exists()):
             return what
     return ""
+
+
+def secret_files(unit: str) -> list[Path]:
+    """Return the files of the credentials in a unit's text: `systemctl show` calls them unprintable on Debian 12."""
+    loaded = (line.partition("=")[2].strip() for line in unit.splitlines() if line.startswith("LoadCredential="))
+    return [path for value in loaded if (path := Path(value.partition(":")[2])).is_absolute()]
 
 
 def configuration_files(host: Host) -> list[Path]:
