@@ -929,12 +929,14 @@ class JournalWriter:
         segment_bytes: int = ...,
         is_power_durable: bool = False,
         segments_retained_max: int = 0,
+        has_keeper: bool = True,
         build_hash: int = 0,
         config_hash: int = 0,
     ) -> Self:
         """Open a journal, creating it when absent: lock, recover the end, start a new epoch.
 
-        `segment_bytes` is fixed when the journal is created. `segments_retained_max` 0 keeps all.
+        `segment_bytes` is fixed when the journal is created. `segments_retained_max` 0 keeps all. Without a keeper
+        there is no thread: it is synced when it is closed, and nothing is removed.
         Raises: JournalLocked, JournalFull, JournalCorrupt, JournalError.
         """
     @staticmethod

@@ -116,7 +116,7 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         return await loop.network.connect(loop, factory, port)
 
     def writer(*arguments: Any, **options: Any) -> JournalWriter:  # noqa: ANN401 - passed on
-        made = JournalWriter(*arguments, **options | {"segment_bytes": SEGMENT_BYTES})
+        made = JournalWriter(*arguments, **options | {"segment_bytes": SEGMENT_BYTES, "has_keeper": False})
         if world.current is not None:
             world.current.writers.append(made)
             world.current.outputs.append(JournalReader(arguments[0], from_seq=0, wait_s=0))

@@ -115,6 +115,7 @@ fn options(
     segment_bytes: u64,
     is_power_durable: bool,
     retained_max: usize,
+    has_keeper: bool,
     build_hash: u64,
     config_hash: u64,
 ) -> Options {
@@ -127,6 +128,7 @@ fn options(
         segment_bytes,
         durability,
         segments_retained_max: retained_max,
+        has_keeper,
         build_hash,
         config_hash,
     }
@@ -135,7 +137,7 @@ fn options(
 #[pymethods]
 impl JournalWriter {
     #[new]
-    #[pyo3(signature = (directory, name, *, now_ns, segment_bytes = 16 * 1024 * 1024, is_power_durable = false, segments_retained_max = 0, build_hash = 0, config_hash = 0))]
+    #[pyo3(signature = (directory, name, *, now_ns, segment_bytes = 16 * 1024 * 1024, is_power_durable = false, segments_retained_max = 0, has_keeper = true, build_hash = 0, config_hash = 0))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn new(
         py: Python<'_>,
@@ -145,6 +147,7 @@ impl JournalWriter {
         segment_bytes: u64,
         is_power_durable: bool,
         segments_retained_max: usize,
+        has_keeper: bool,
         build_hash: u64,
         config_hash: u64,
     ) -> PyResult<Self> {
@@ -153,6 +156,7 @@ impl JournalWriter {
             segment_bytes,
             is_power_durable,
             segments_retained_max,
+            has_keeper,
             build_hash,
             config_hash,
         );
@@ -173,7 +177,14 @@ impl JournalWriter {
         segments_retained_max: usize,
     ) -> PyResult<Self> {
         let source = identity_from(identity);
-        let options = options(source.segment_bytes, is_power_durable, segments_retained_max, 0, 0);
+        let options = options(
+            source.segment_bytes,
+            is_power_durable,
+            segments_retained_max,
+            true,
+            0,
+            0,
+        );
         let writer = py
             .detach(|| journal::Writer::open_mirror(&directory, &source, &options))
             .map_err(to_exception)?;

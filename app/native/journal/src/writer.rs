@@ -34,6 +34,9 @@ pub struct Options {
     pub durability: Durability,
     /// Segments that are kept, the current one included; 0 keeps all.
     pub segments_retained_max: usize,
+    /// Without its thread a journal is synced when it is closed, its next segment allocated when it is needed, and none is
+    /// removed: for one in memory that lives for moments.
+    pub has_keeper: bool,
     /// Hash of the writer's code, for readers to compare.
     pub build_hash: u64,
     /// Hash of the writer's configuration, for readers to compare.
@@ -46,6 +49,7 @@ impl Default for Options {
             segment_bytes: 16 * 1024 * 1024,
             durability: Durability::default(),
             segments_retained_max: 0,
+            has_keeper: true,
             build_hash: 0,
             config_hash: 0,
         }
@@ -56,6 +60,7 @@ impl Default for Options {
 pub struct Writer {
     keeper: Arc<Keeper>,
     thread: Option<JoinHandle<()>>,
+    is_open: bool,
     segment: Arc<Segment>,
     offset: usize,
     next_seq: u64,
@@ -151,10 +156,11 @@ impl Writer {
         keeper.written_offset.store(offset as u64, Ordering::Relaxed);
         let keeper = Arc::new(keeper);
         keeper.sync()?;
-        let thread = Some(keeper.start()?);
+        let thread = options.has_keeper.then(|| keeper.start()).transpose()?;
         Ok(Self {
             keeper,
             thread,
+            is_open: true,
             segment,
             offset,
             next_seq,
@@ -334,10 +340,12 @@ impl Writer {
     }
 
     fn shut(&mut self) -> Result<()> {
-        let Some(thread) = self.thread.take() else {
+        if !std::mem::replace(&mut self.is_open, false) {
             return Ok(());
-        };
-        self.keeper.stop(thread);
+        }
+        if let Some(thread) = self.thread.take() {
+            self.keeper.stop(thread);
+        }
         self.keeper.check()?;
         self.keeper.sync()?;
         self.keeper.page.sync(&self.keeper.directory.join("header"))

@@ -294,3 +294,22 @@ fn a_replaced_or_damaged_latch_is_noticed() {
     std::fs::write(&path, b"not a latch").expect("writes");
     assert!(matches!(KillLatch::open(&path), Err(Error::Corrupt { .. })));
 }
+
+#[test]
+fn without_a_keeper_nothing_happens_beside_the_writer_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let alone = Options {
+        has_keeper: false,
+        segments_retained_max: 1,
+        ..options()
+    };
+    let count = 12 * PER_SEGMENT + 1;
+    let mut writer = open(folder.path(), &alone, 1);
+    append(&mut writer, count);
+    assert!(!folder.path().join("spare").exists(), "no thread allocates ahead");
+    writer.close().expect("closes");
+    let mut reader = Reader::open(folder.path(), 0).expect("opens");
+    assert_eq!((reader.first_seq(), reader.last_seq()), (1, count));
+    assert_eq!(open(folder.path(), &alone, 2).next_seq(), count + 1);
+    reader.seek(1).expect("the first is still there");
+}
