@@ -1,5 +1,6 @@
 """The execution-engine against the simulated venue, whose own ledger is the judge."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,8 +18,11 @@ from holdfast._native import IntentAction, OrderClass, OrderType, Side, TimeInFo
 from holdfast.cli.reconcile import compare
 from holdfast.journals import open_latch
 from holdfast.settings import Settings
+from holdfast.venues.alpaca.connection import Connection, Origin, Response, tls_context
+from patience import PATIENCE_S
 
 FILL_FOUND_WITHIN_NS = 60_000_000_000
+STRANGE_ORDERS = 40
 
 
 @pytest.fixture
@@ -204,3 +208,30 @@ async def test_a_second_reduction_waits_for_a_fill_that_is_late(tmp_path: Path, 
         await desk.until(lambda: len(desk.fills()) == 2)
     assert venue.ledger().positions_e9() == {}
     assert again not in venue.ledger().orders()
+
+
+async def test_a_start_asks_for_many_strange_orders_at_once(
+    settings: Settings, desk: Desk, running: RunningVenue
+) -> None:
+    async with engine_of(settings):
+        first = desk.decide(order_type=OrderType.MARKET, limit_price_e9=0)
+        await desk.until(lambda: desk.status(first) == "filled" and desk.fills())
+    origin = Origin.parse(
+        running.url, headers={"APCA-API-KEY-ID": running.key_id, "APCA-API-SECRET-KEY": running.secret_key}
+    )
+    order = {"symbol": "IBM", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+    async with Connection(origin, tls_context(running.ca_file), lines=1) as connection:
+        for number in range(STRANGE_ORDERS):
+            body = json.dumps(order | {"client_order_id": f"strange {number}"}).encode()
+            answer = await connection.request(origin.encode("POST", "/v2/orders", body), timeout_s=PATIENCE_S)
+            assert isinstance(answer, Response)
+            assert answer.status == 200
+    await desk.until(lambda: len(running.ledger().fills()) == STRANGE_ORDERS + 1)
+    questions_before = len(requests(running, "GET"))
+    async with engine_of(settings):
+        await desk.until(lambda: len(desk.fills()) == STRANGE_ORDERS + 1)
+    singly = [
+        line for line in requests(running, "GET")[questions_before:] if str(line["path"]).startswith("/v2/orders/")
+    ]
+    assert singly == []
+    assert await compare(settings) == []

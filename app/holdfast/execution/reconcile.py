@@ -120,17 +120,20 @@ class Reconciler:
             if shown.is_own or not self.is_leg_expected():
                 self._take(shown, found)
         found.orders_open = len(listed)
-        for order in before:
-            if order.venue_order_id not in listed and self._is_worth_asking(order):
-                await self._ask_for(order, found)
+        missing = [order for order in before if order.venue_order_id not in listed and self._is_worth_asking(order)]
+        recent = await self.gateway.recent_orders({order.venue_order_id for order in missing})
+        for order in missing:
+            if self._is_worth_asking(order):
+                await self._ask_for(order, recent.get(order.venue_order_id), found)
 
     async def _ask_for_unproven(self, found: Findings) -> None:
         """Ask once for each order that may have reached the venue: its legs must not be taken for strangers."""
-        for order in self.ledger.orders.open_orders():
-            if order.status in UNPROVEN:
-                known = await self.gateway.order_by_client_id(order.client_order_id)
-                if known is not None:
-                    self._take(known, found)
+        unproven = [order.client_order_id for order in self.ledger.orders.open_orders() if order.status in UNPROVEN]
+        recent = await self.gateway.recent_orders(set(unproven))
+        for client_order_id in unproven:
+            known = recent.get(client_order_id) or await self.gateway.order_by_client_id(client_order_id)
+            if known is not None:
+                self._take(known, found)
 
     def _is_worth_asking(self, order: Order) -> bool:
         now = self.ledger.orders.get(order.client_order_id)
@@ -138,8 +141,8 @@ class Reconciler:
             return False
         return now.status is not OrderStatus.HELD or self.passes % HELD_LEG_EVERY == 1
 
-    async def _ask_for(self, order: Order, found: Findings) -> None:
-        known = await self.gateway.order(order.venue_order_id)
+    async def _ask_for(self, order: Order, known: VenueOrder | None, found: Findings) -> None:
+        known = known or await self.gateway.order(order.venue_order_id)
         is_own = not (order.is_external or order.parent_order_id)
         if known is None and is_own:
             # The answer may have named another order's id.
@@ -179,11 +182,16 @@ class Reconciler:
             if not self.ledger.unexplained_fills():
                 return
         after_ns = max(self._complete_ns - self._overlap_ns, 0)
-        for fill in await self.gateway.fills(after_ns=after_ns):
+        fills = await self.gateway.fills(after_ns=after_ns)
+        missing = [fill for fill in fills if not self.ledger.has_execution(fill.execution_id)]
+        strange = {each.venue_order_id for each in missing if not self.ledger.client_order_id(each.venue_order_id)}
+        recent = await self.gateway.recent_orders(strange, after_ns=after_ns)
+        for fill in missing:
+            # The stream may have told of it meanwhile.
             if self.ledger.has_execution(fill.execution_id):
                 continue
             if not self.ledger.client_order_id(fill.venue_order_id):
-                order = await self.gateway.order(fill.venue_order_id)
+                order = recent.get(fill.venue_order_id) or await self.gateway.order(fill.venue_order_id)
                 if order is None:
                     raise RetryLater(f"fill {fill.execution_id} of an order that the venue does not show")
                 self._take(order, found)

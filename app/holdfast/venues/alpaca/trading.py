@@ -1,5 +1,6 @@
 """Alpaca's trading REST: what is sent, and what each answer proves."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -199,6 +200,30 @@ class TradingGateway:
             after = following
         return list(found.values())
 
+    async def recent_orders(self, wanted: AbstractSet[str], *, after_ns: int = 0) -> dict[str, VenueOrder]:
+        """Return by each wanted id, ours or the venue's, the order that has it; a leg's id leads to its parent.
+
+        Read are the newest pages of what was submitted after a time, at most one for two wanted orders: what they do
+        not hold is asked for singly, and the venue's rate is better spent so. Raises: RetryLater, BadInput.
+        """
+        found: dict[str, VenueOrder] = {}
+        base = f"/v2/orders?status=all&direction=desc&nested=true&limit={ORDERS_PER_PAGE}"
+        if after_ns:
+            base += f"&after={quote(_rfc3339(after_ns // 1000), safe='')}"
+        until = ""
+        for _ in range(min(len(wanted) // 2, PAGES_MAX)):
+            orders = [VenueOrder.of(raw) for raw in _decode(_ORDERS, await self._read(base + until), base)]
+            for order in orders:
+                ids = (order.client_order_id, order.venue_order_id, *(leg.venue_order_id for leg in order.legs))
+                found |= {each: order for each in ids if each in wanted}
+            if len(found) == len(wanted) or sum(1 + len(order.legs) for order in orders) < ORDERS_PER_PAGE:
+                break
+            # No page token exists: the next page begins with the last order's instant, of which there may be more.
+            last_us = orders[-1].submitted_ns // 1000
+            following = f"&until={quote(_rfc3339(last_us + 1), safe='')}"
+            until = following if following != until else f"&until={quote(_rfc3339(last_us), safe='')}"
+        return found
+
     async def fills(self, *, after_ns: int) -> list[VenueFill]:
         """Return the account's executions since `after_ns`, oldest first. Raises: RetryLater, BadInput."""
         after = datetime.fromtimestamp(after_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -299,6 +324,9 @@ def _decode(decoder: msgspec.json.Decoder[_T], response: Response, target: str) 
 
 def _just_before(text: str) -> str:
     """The instant a microsecond before an RFC 3339 time: `after` excludes the time it names."""
-    before_us = time_ns(text) // 1000 - 1
-    moment = datetime.fromtimestamp(before_us // 1_000_000, UTC).replace(microsecond=before_us % 1_000_000)
+    return _rfc3339(time_ns(text) // 1000 - 1)
+
+
+def _rfc3339(time_us: int) -> str:
+    moment = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
     return moment.isoformat().replace("+00:00", "Z")
