@@ -105,10 +105,17 @@ def wait_for_ssh(host: Host) -> None:
 
 
 def cut_power(host: Host) -> None:
-    """End a machine at once: nothing inside it hears of it, nothing is written any more."""
+    """End a machine at once: nothing inside it hears of it, nothing is written any more.
+
+    A killed QEMU gives its memory back first and its disk last: only a disk that can be opened is at rest.
+    """
     os.kill(int((host.folder / "qemu.pid").read_text()), signal.SIGKILL)
     deadline_s = time.monotonic() + END_TIMEOUT_S
-    while is_running(host):
+    while is_running(host) or not _is_at_rest(host.folder / "disk.qcow2"):
         if time.monotonic() > deadline_s:
             raise LabError(f"QEMU does not end; see process {(host.folder / 'qemu.pid').read_text()}")
         time.sleep(0.02)
+
+
+def _is_at_rest(disk: Path) -> bool:
+    return subprocess.run(["qemu-img", "info", str(disk)], capture_output=True, check=False).returncode == 0
