@@ -173,7 +173,8 @@ class Ledger:
         return [
             line
             for line in self.of_kind("request")
-            if (line["method"] == "POST" and line["path"] == "/v2/orders") or line["method"] == "PATCH"
+            if (line["method"], line["path"]) == ("POST", "/v2/orders")
+            or (line["method"] == "PATCH" and line["path"].startswith("/v2/orders/"))
         ]
 
     def session_end(self) -> dict[str, Any] | None:
