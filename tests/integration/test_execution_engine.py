@@ -25,6 +25,7 @@ from holdfast._native import (
 )
 from holdfast.journals import open_latch, open_writer
 from holdfast.settings import Settings
+from holdfast.settings.schema import StrategySettings
 from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
 
@@ -498,6 +499,28 @@ async def test_orders_and_positions_of_others_are_adopted_and_left_alone(
         open_latch(settings).trip("tester", "test", clock.now_ns())
         await desk.until(lambda: desk.status("hf-1-1") == "canceled")
     assert desk.status("by hand") == "partially_filled"
+
+
+async def test_an_order_that_the_journal_lost_is_of_the_strategy_that_alone_trades_its_symbol(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    strategies = [
+        StrategySettings(name=name, path="strategy.py:Strategy", symbols=symbols)
+        for name, symbols in (("alone", ("BAC", "IBM")), ("other", ("IBM",)))
+    ]
+    settings = settings.model_copy(update={"strategies": tuple(strategies)})
+    lost = {"qty": "3", "side": "buy", "type": "limit", "limit_price": "9", "time_in_force": "day"}
+    orders = [
+        scripted_venue.add_order(lost | {"symbol": symbol, "client_order_id": client_order_id})
+        for symbol, client_order_id in (("BAC", "hf-1-1"), ("IBM", "hf-1-2"), ("BAC", "by hand"))
+    ]
+    async with engine_of(settings):
+        for order in orders:
+            await scripted_venue.fill(order, 3, "9")
+        await desk.until(lambda: len(desk.fills()) == 3)
+    owners = {fill.client_order_id: fill.strategy for fill in desk.fills()}
+    assert owners == {"hf-1-1": "alone", "hf-1-2": "", "by hand": ""}
+    assert {event.strategy for event in desk.events("hf-1-1")} == {"alone"}
 
 
 @pytest.mark.usefixtures("engine")

@@ -1,6 +1,6 @@
 """What the execution-engine remembers: the `executions` journal it alone writes, and the state read back from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,8 @@ class Ledger:
     """
 
     writer: JournalWriter
+    sole_strategies: Mapping[str, str] = field(default_factory=dict)
+    """By symbol, the strategy that alone trades it: whose an order of ours was that this journal does not know."""
     orders: OrderTable = field(default_factory=OrderTable)
     positions: PositionBook = field(default_factory=PositionBook)
     on_order: Callable[[Order], None] = lambda _order: None
@@ -204,7 +206,7 @@ class Ledger:
         A first sight of an order that we did not send becomes ADOPTED, whatever `kind` says.
         """
         parent = self.origin(self.client_order_id(order.parent_order_id)) if order.parent_order_id else None
-        origin = self._origins.get(order.client_order_id) or parent or Origin()
+        origin = self._origins.get(order.client_order_id) or parent or self._lost_origin(order)
         is_new = is_always_news or self._said.get(order.venue_order_id) != _said_by(order)
         if is_new:
             is_first = not self.is_known(order.client_order_id)
@@ -342,9 +344,13 @@ class Ledger:
         sign = -1 if fill.side == Side.SELL else 1
         return self.position_e9(fill.symbol) + sign * fill.quantity_e9
 
+    def _lost_origin(self, order: VenueOrder) -> Origin:
+        """What is known of an order whose decision is not: after a restore, of all orders of the lost time."""
+        return Origin(strategy=self.sole_strategies.get(order.symbol, "") if order.is_own else "")
+
     def _remember_event(self, event: OrderEvent, *, ts_ns: int, origin_ns: int) -> None:
         client_order_id = event.client_order_id
-        if event.decision_seq and client_order_id not in self._origins:
+        if (event.decision_seq or event.strategy) and client_order_id not in self._origins:
             self._origins[client_order_id] = Origin(event.decision_seq, event.quote_seq, origin_ns, event.strategy)
         if event.kind is OrderEventKind.SUBMITTING:
             self._sent_ns[client_order_id] = ts_ns

@@ -485,12 +485,21 @@ async def _acquire(fence: Fence, frame: Frame, ledger: Ledger) -> bool:
     return True
 
 
+def sole_strategies(settings: Settings) -> dict[str, str]:
+    """Return by symbol the strategy that trades it, for symbols that one alone trades."""
+    names: dict[str, list[str]] = {}
+    for strategy in settings.strategies:
+        for symbol in strategy.symbols:
+            names.setdefault(symbol, []).append(strategy.name)
+    return {symbol: found[0] for symbol, found in names.items() if len(found) == 1}
+
+
 async def run(frame: Frame) -> None:
     """Run the service. Raises: ConfigError without keys, JournalError when a journal cannot be used."""
     settings = frame.settings
     key, secret = credentials(settings)
     writer = open_writer(settings, "executions")
-    ledger = Ledger(writer)
+    ledger = Ledger(writer, sole_strategies(settings))
     with open_reader(settings, "executions", from_seq=0, wait_s=0) as reader:
         count = ledger.rebuild(reader)
     log.info("journal_read_back", records=count, orders=len(ledger.orders), fills=ledger.fills_count)
