@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast._native import BreakerTripped, Reason
+from holdfast._native import BreakerTripped, Reason, TradingState
 from holdfast.invariants import Ending, Evidence
 from holdfast.invariants.protection import every_position_protected, no_stop_for_more_than_the_position
 from holdfast.journals import WRITERS
@@ -42,7 +42,9 @@ class Tape:
         self.lines.append({"kind": kind, "host_ns": int(at_s * E9), "session_ns": int(at_s * E9), **facts})
         return self
 
-    def evidence(self, *told: BreakerTripped, is_undisturbed: bool = True, is_healed: bool = False) -> Evidence:
+    def evidence(
+        self, *told: BreakerTripped | TradingState, is_undisturbed: bool = True, is_healed: bool = False
+    ) -> Evidence:
         return Evidence(
             ledger=Ledger(self.lines),
             journals=dict.fromkeys(WRITERS, ()) | {"orders": told},
@@ -74,6 +76,15 @@ def test_a_symbol_whose_entries_were_stopped_for_it_is_excused() -> None:
     assert list(every_position_protected(tape.evidence()))
     told = BreakerTripped(symbol="IBM", rule=Reason.PROTECTION_MISSING)
     assert not list(every_position_protected(tape.evidence(told)))
+
+
+@pytest.mark.parametrize(("last_rule", "is_found"), [(Reason.KILL_LATCH, False), (Reason.NONE, True)])
+def test_no_stop_is_missed_while_a_loss_holds_the_kill_latch(*, last_rule: Reason, is_found: bool) -> None:
+    tape = Tape().fill(0, 10, 10).order(20, "hf-1-2-stop", "canceled", 10)
+    latched = TradingState(rule=last_rule)
+    assert list(every_position_protected(tape.evidence(latched, is_healed=True))), "an operator's latch excuses nothing"
+    killed = (BreakerTripped(rule=Reason.DAILY_LOSS_KILL), latched)
+    assert bool(list(every_position_protected(tape.evidence(*killed, is_healed=True)))) == is_found
 
 
 def test_an_exit_that_works_covers_what_it_closes() -> None:

@@ -139,6 +139,15 @@ def _sessions(evidence: Evidence) -> list[tuple[int, int]]:
     return [(at_ns, over.get(session, FAR_NS)) for session, at_ns in begun.items()]
 
 
+def is_killed_by_loss(evidence: Evidence) -> bool:
+    """Say whether at the end the kill latch is set and a day's loss made risk-manager set it."""
+    states = [record for record in evidence.decided if isinstance(record, TradingState)]
+    is_latched = bool(states) and states[-1].rule is Reason.KILL_LATCH
+    return is_latched and any(
+        isinstance(record, BreakerTripped) and record.rule is Reason.DAILY_LOSS_KILL for record in evidence.decided
+    )
+
+
 def active_after_healing(evidence: Evidence) -> Iterator[str]:
     """Once every fault has ended, trading is ACTIVE within a minute, unless a breaker has tripped since.
 
@@ -148,8 +157,7 @@ def active_after_healing(evidence: Evidence) -> Iterator[str]:
         return
     states = [record for record in evidence.decided if isinstance(record, TradingState)]
     tripped = {record.rule for record in evidence.decided if isinstance(record, BreakerTripped)}
-    if Reason.DAILY_LOSS_KILL in tripped:
-        # The risk-manager sets the latch itself then.
+    if is_killed_by_loss(evidence):
         tripped.add(Reason.KILL_LATCH)
     if not states or (states[-1].state is not TradingStateCode.ACTIVE and states[-1].rule not in tripped):
         found = f"{states[-1].state.label} by {states[-1].rule.label}" if states else "no state"

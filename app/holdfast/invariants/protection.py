@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast._native import BreakerTripped, Reason, is_protective
 from holdfast.invariants.evidence import Evidence
+from holdfast.invariants.gate import is_killed_by_loss
 from holdfast.invariants.orders import OPEN_STATUSES
 
 SECOND_NS = 1_000_000_000
@@ -162,7 +163,8 @@ def _asked_for_too_much(line: dict[str, Any], seen: "defaultdict[str, deque[tupl
 def every_position_protected(evidence: Evidence) -> Iterator[str]:
     """A position that our orders made has its stop within the limit, or is being closed.
 
-    While faults disturb the run only its end is judged: by then every position has its stop again.
+    While faults disturb the run only its end is judged: by then every position has its stop again, unless a day's loss
+    set the kill latch: while that is set none is placed.
     """
     if not (evidence.is_undisturbed or evidence.ending.is_healed):
         return
@@ -183,6 +185,8 @@ def every_position_protected(evidence: Evidence) -> Iterator[str]:
         since_ns = lacking_since.pop(name, last_ns)
         if evidence.is_undisturbed and last_ns - since_ns > within_ns:
             yield f"{name}: without its stop for {(last_ns - since_ns) / 1e9:.3f} s"
+    if is_killed_by_loss(evidence):
+        return
     for name, since_ns in lacking_since.items():
         if evidence.ending.is_healed or last_ns - since_ns > within_ns:
             lacking_e9, since_s = board.lacking_e9(name), (last_ns - since_ns) / 1e9
