@@ -44,7 +44,7 @@ class Figures:
 
     def show(self, ledger: Ledger, gate: Gate) -> None:
         """Set every gauge."""
-        metrics.KILL_LATCH_SET.set(gate.latch.is_set or not gate.is_latch_linked)
+        metrics.KILL_LATCH_SET.set(gate.latch.is_set or not gate.latch.is_linked)
         metrics.VENUE_OPEN.set(gate.is_venue_open)
         open_orders = ledger.orders.open_orders()
         metrics.OPEN_ORDERS.set(len(open_orders))

@@ -94,8 +94,7 @@ class Gate:
     session, `venue_open_ns` that of the next one while none runs; 0: not known by our clock.
     `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
     comparison still succeeds. `session_trouble` says how calendar and venue differ on the session. `is_stopping`: this
-    process ends, whatever the trading state says until then. `is_latch_linked`: the latch was the file at its path at
-    the last look.
+    process ends, whatever the trading state says until then.
     """
 
     latch: Latch
@@ -113,14 +112,12 @@ class Gate:
     venue_open_ns: int = 0
     session_trouble: str = ""
     is_stopping: bool = False
-    is_latch_linked: bool = True
     halts: Halts | None = None
     clock_health: ClockHealth = field(default_factory=ClockHealth)
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
 
     def look(self) -> None:
-        """Look at what changes rarely and is slow to read: latch file, peers' releases, clock. Call it often."""
-        self.is_latch_linked = self.latch.is_linked
+        """Look at what changes rarely and is slow to read: peers' releases, clock. Call it often."""
         self.clock_health.look(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
         if self.halts is not None:
             self.halts.catch_up()
@@ -200,7 +197,7 @@ class Gate:
         return Closed(Reason.LEASE_OVER, "not renewed") if self.lease.is_winding_down else None
 
     def _closed_by_file(self) -> Closed | None:
-        return None if self.is_latch_linked else Closed(Reason.KILL_LATCH, "its file was replaced or removed")
+        return None if self.latch.is_linked else Closed(Reason.KILL_LATCH, "its file was replaced or removed")
 
     def _closed_by_release(self) -> Closed | None:
         for name in NEEDED_JOURNALS:

@@ -211,7 +211,7 @@ class Engine:
 
     def _watch_halt(self) -> None:
         latch = self.gate.latch
-        is_halted = latch.is_set or not self.gate.is_latch_linked or self.gate.state is TradingStateCode.HALTED
+        is_halted = latch.is_set or not latch.is_linked or self.gate.state is TradingStateCode.HALTED
         is_halted |= self.fence.is_winding_down or self.gate.is_stopping
         if is_halted and not self.sender.is_halted:
             facts = {"state": self.gate.state.label, "lease_left_s": round(self.fence.left_s, 1)}
