@@ -9,7 +9,8 @@ import pytest
 from holdfast._native import Channel
 from holdfast.errors import BadInput, ConfigError, RetryLater
 from holdfast.venues.alpaca.connection import Response
-from holdfast.venues.alpaca.history import FRAME_ITEMS_MAX, HistoryRequest, fetch, parse_page, rfc3339
+from holdfast.venues.alpaca.history import FRAME_ITEMS_MAX, HistoryRequest, fetch, parse_page
+from holdfast.venues.alpaca.wire import rfc3339
 
 TRADE = '{"t":"2013-10-08T13:30:00.123456789Z","x":"V","p":178.10000000000001,"s":100,"c":["@"],"i":7,"z":"A"}'
 

@@ -18,8 +18,9 @@ from holdfast import metrics
 from holdfast._native import AverageVolume, Channel, JournalWriter
 from holdfast.errors import BadInput, ConfigError, RetryLater
 from holdfast.logs import get_logger
-from holdfast.venues.alpaca.history import SECOND_NS, Getter, HistoryRequest, page_of
+from holdfast.venues.alpaca.history import Getter, HistoryRequest, page_of
 from holdfast.venues.alpaca.repeated import Repeated
+from holdfast.venues.alpaca.wire import SECOND_NS
 
 SESSIONS = 20
 # Twenty sessions and the holidays between them.

@@ -8,7 +8,6 @@ Source: Alpaca, "Historical market data" for stocks (`/v2/stocks`) and crypto (`
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -17,11 +16,11 @@ import msgspec
 from holdfast._native import Channel
 from holdfast.errors import BadInput, ConfigError, RetryLater
 from holdfast.venues.alpaca.connection import Response
+from holdfast.venues.alpaca.wire import rfc3339
 
 PAGE_ITEMS_MAX = 10_000
 FRAME_ITEMS_MAX = 256
 PAGES_MAX = 500
-SECOND_NS = 1_000_000_000
 MESSAGE_TYPES = {Channel.TRADES: "t", Channel.QUOTES: "q", Channel.BARS: "b"}
 STATUS_TOO_MANY = 429
 
@@ -75,12 +74,6 @@ class HistoryRequest:
             query["page_token"] = page_token
         folder = "/v1beta3/crypto/us" if self.is_crypto else "/v2/stocks"
         return f"{folder}/{self.channel.label}?{urlencode(query)}"
-
-
-def rfc3339(time_ns: int) -> str:
-    """Return a time as text with nine decimals, UTC."""
-    seconds, fraction = divmod(time_ns, SECOND_NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
 
 
 def page_of(response: Response) -> Page:

@@ -22,8 +22,9 @@ from holdfast.venues.alpaca.orders import (
     VenueFill,
     VenueOrder,
 )
-from holdfast.venues.alpaca.wire import e9, pair, time_ns
+from holdfast.venues.alpaca.wire import e9, pair, rfc3339, time_ns
 
+MICROSECOND_NS = 1_000
 DUPLICATE_CLIENT_ORDER_ID = 40_010_001
 DUPLICATE_MESSAGE = "client_order_id must be unique"
 _T = TypeVar("_T")
@@ -209,7 +210,7 @@ class TradingGateway:
         found: dict[str, VenueOrder] = {}
         base = f"/v2/orders?status=all&direction=desc&nested=true&limit={ORDERS_PER_PAGE}"
         if after_ns:
-            base += f"&after={quote(_rfc3339(after_ns // 1000), safe='')}"
+            base += f"&after={quote(rfc3339(after_ns), safe='')}"
         until = ""
         for _ in range(min(len(wanted) // 2, PAGES_MAX)):
             orders = [VenueOrder.of(raw) for raw in _decode(_ORDERS, await self._read(base + until), base)]
@@ -219,9 +220,9 @@ class TradingGateway:
             if len(found) == len(wanted) or sum(1 + len(order.legs) for order in orders) < ORDERS_PER_PAGE:
                 break
             # No page token exists: the next page begins with the last order's instant, of which there may be more.
-            last_us = orders[-1].submitted_ns // 1000
-            following = f"&until={quote(_rfc3339(last_us + 1), safe='')}"
-            until = following if following != until else f"&until={quote(_rfc3339(last_us), safe='')}"
+            last_ns = orders[-1].submitted_ns // MICROSECOND_NS * MICROSECOND_NS
+            following = f"&until={quote(rfc3339(last_ns + MICROSECOND_NS), safe='')}"
+            until = following if following != until else f"&until={quote(rfc3339(last_ns), safe='')}"
         return found
 
     async def fills(self, *, after_ns: int) -> list[VenueFill]:
@@ -324,9 +325,4 @@ def _decode(decoder: msgspec.json.Decoder[_T], response: Response, target: str) 
 
 def _just_before(text: str) -> str:
     """The instant a microsecond before an RFC 3339 time: `after` excludes the time it names."""
-    return _rfc3339(time_ns(text) // 1000 - 1)
-
-
-def _rfc3339(time_us: int) -> str:
-    moment = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
-    return moment.isoformat().replace("+00:00", "Z")
+    return rfc3339((time_ns(text) // MICROSECOND_NS - 1) * MICROSECOND_NS)

@@ -2,10 +2,12 @@
 
 import calendar
 import re
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from holdfast.errors import BadInput
 
+SECOND_NS = 1_000_000_000
 _SCALE = Decimal(1_000_000_000)
 _ONE = Decimal(1)
 PAIRS_QUOTED_IN = ("USDT", "USDC", "USD", "BTC")
@@ -48,6 +50,12 @@ def pair(name: str) -> str:
     return f"{name.removesuffix(quoted)}/{quoted}" if quoted and "/" not in name else name
 
 
+def rfc3339(at_ns: int) -> str:
+    """Return a time as text with nine decimals, UTC."""
+    seconds, fraction = divmod(at_ns, SECOND_NS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
+
+
 def time_ns(text: str | None) -> int:
     """Return an RFC 3339 time as ns UTC; None and the empty text are 0.
 
@@ -65,4 +73,4 @@ def time_ns(text: str | None) -> int:
     if found[8] != "Z":
         offset_s = int(found[8][1:3]) * 3600 + int(found[8][4:6]) * 60
         seconds += offset_s if found[8][0] == "-" else -offset_s
-    return seconds * 1_000_000_000 + int((found[7] or "0").ljust(9, "0"))
+    return seconds * SECOND_NS + int((found[7] or "0").ljust(9, "0"))
