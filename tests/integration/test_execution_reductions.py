@@ -23,6 +23,15 @@ async def desk(desk: Desk, settings: Settings, scripted_venue: ScriptedVenue) ->
         yield desk
 
 
+@pytest.fixture
+def made_though_refused(desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the venue make the next order, refuse it, and tell of it only when it is asked."""
+    del desk  # It buys first.
+    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 0.5)
+    scripted_venue.is_mute = True
+    scripted_venue.faults.append("422")
+
+
 def sell(desk: Desk, quantity: int, **more: Any) -> str:  # noqa: ANN401 - any field
     return desk.decide(side=Side.SELL, is_reduction=1, quantity_e9=quantity * E9, **more)
 
@@ -86,12 +95,10 @@ async def test_a_replacement_closes_nothing_that_its_target_may_still_close(
     assert scripted_venue.count("PATCH") == 1
 
 
+@pytest.mark.usefixtures("made_though_refused")
 async def test_a_cancel_of_a_refused_order_that_exists_all_the_same_is_made_good(
-    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, scripted_venue: ScriptedVenue
 ) -> None:
-    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 0.5)
-    scripted_venue.is_mute = True
-    scripted_venue.faults.append("422")
     refused = desk.decide()
     await desk.until(lambda: desk.status(refused) == "rejected")
     desk.cancel(refused)
@@ -99,12 +106,10 @@ async def test_a_cancel_of_a_refused_order_that_exists_all_the_same_is_made_good
     assert scripted_venue.by_client_id(refused)[0]["status"] == "canceled"
 
 
+@pytest.mark.usefixtures("made_though_refused")
 async def test_a_cancel_is_made_good_that_came_before_the_refusal_of_an_order_that_exists(
-    desk: Desk, scripted_venue: ScriptedVenue, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, scripted_venue: ScriptedVenue
 ) -> None:
-    monkeypatch.setattr(refused_orders, "VERIFY_AFTER_S", 0.5)
-    scripted_venue.is_mute = True
-    scripted_venue.faults.append("422")
     scripted_venue.answers_posts.clear()
     refused = desk.decide()
     await desk.until(lambda: len(scripted_venue.by_client_id(refused)) == 1)

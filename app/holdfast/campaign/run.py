@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 
 from holdfast import clock, crash_points
+from holdfast._native import Bar, Quote, Trade
 from holdfast.campaign.host import STARTED, RunHost, Shared
 from holdfast.campaign.plan import Plan, plan_of
 from holdfast.campaign.template import Template
@@ -21,7 +22,6 @@ from holdfast.demo.rest import count_rows, eventually, fills_journaled, holds, o
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
 from holdfast.invariants import Ending, Evidence, Finder, StoredJournals, Violation, cancels, check, journals, market
-from holdfast.invariants.account import account_of
 from holdfast.journals import open_reader
 from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
@@ -33,6 +33,7 @@ POINT_TIMEOUT_S = 8.0
 # Of a condition whose time the one before has used up: it is judged by itself.
 LAST_CHANCE_S = 2.0
 CONVERGES = 20
+BATCH_RECORDS = 10_000
 # What becomes true only after a while, in the order in which it is waited for.
 CONVERGING: tuple[Finder, ...] = (
     journals.every_intent_decided_once,
@@ -230,7 +231,12 @@ def _market_head(host: RunHost) -> int:
 
 
 def _is_market_live(host: RunHost, since_seq: int) -> bool:
-    return account_of(StoredJournals(host.settings)).market_live_seq > since_seq
+    """Whether a market event came by the stream since a record; what history filled in has no origin."""
+    with open_reader(host.settings, "market_data", from_seq=since_seq + 1, wait_s=0) as reader:
+        while records := reader.read(BATCH_RECORDS):
+            if any(isinstance(record, Quote | Trade | Bar) and record.origin_ns for record in records):
+                return True
+    return False
 
 
 def _is_gate_open(host: RunHost) -> bool:

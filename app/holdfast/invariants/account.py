@@ -39,8 +39,6 @@ class Account:
 
     market_data: Counter[str] = field(default_factory=lambda: Counter(quotes=0, trades=0, bars=0, gaps=0))
     market_event_seq: int = 0
-    # Of these, the last that came by the stream and not from history.
-    market_live_seq: int = 0
     gaps_open: dict[tuple[str, str], int] = field(default_factory=dict)
     signals: int = 0
     intents: int = 0
@@ -132,8 +130,6 @@ def _read_market(account: Account, records: "Iterable[Record]") -> None:
         elif (name := names.get(type(record))) is not None:
             account.market_data[name] += 1
             account.market_event_seq = record.seq
-            if record.origin_ns:
-                account.market_live_seq = record.seq
 
 
 def _read_gap(account: Account, gap: Gap) -> None:
