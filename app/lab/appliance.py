@@ -88,8 +88,7 @@ def start_venue(lab: str) -> None:
 
 def on(host: Host, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command on a host by ssh."""
-    ssh = ["ssh", "-F", str(LABS / host.lab / "ssh_config"), host.name, *command]
-    return subprocess.run(ssh, capture_output=True, text=True, check=False)
+    return subprocess.run([*host.login(), *command], capture_output=True, text=True, check=False)
 
 
 def health(trader: Host) -> dict[str, Any]:

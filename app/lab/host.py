@@ -53,6 +53,10 @@ class Host:
         """Return its own groups, made by us."""
         return [root / self.machine for root in CGROUPS if root.is_dir()]
 
+    def login(self, *options: str) -> list[str]:
+        """Return the command that a command on this host is added to."""
+        return ["ssh", "-F", str(LABS / self.lab / "ssh_config"), *options, self.name]
+
 
 def hosts(lab: str) -> list[Host]:
     """Return the hosts of a lab, by name."""

@@ -22,6 +22,7 @@ from lab.vm_image import ADDRESS
 # ssh listens there, inside the lab's namespace only.
 LOOPBACK = "127.0.0.1"
 BOOT_TIMEOUT_S = 600
+LOGIN_TIMEOUT_S = 20
 END_TIMEOUT_S = 60
 CPUS = 4
 MEMORY_MIB = 4096
@@ -94,14 +95,23 @@ def is_running(host: Host) -> bool:
 def wait_for_ssh(host: Host) -> None:
     """Wait until a login works. QEMU accepts connections before anybody inside does, so only a command's end counts."""
     deadline_s = time.monotonic() + BOOT_TIMEOUT_S
-    ssh = ["ssh", "-F", str(LABS / host.lab / "ssh_config"), "-o", "ConnectTimeout=20", host.name, "true"]
-    while subprocess.run(ssh, capture_output=True, check=False).returncode != 0:
+    while not _answers(host):
         if not is_running(host):
             raise LabError(f"QEMU ended: {(host.folder / 'qemu.log').read_text()[-2000:]}")
         if time.monotonic() > deadline_s:
             console = (host.folder / "console.log").read_text(errors="replace")[-2000:]
             raise LabError(f"{host.name} did not answer by ssh within {BOOT_TIMEOUT_S} s:\n{console}")
         time.sleep(0.5)
+
+
+def _answers(host: Host) -> bool:
+    login = host.login("-o", f"ConnectTimeout={LOGIN_TIMEOUT_S}")
+    try:
+        # Connected is not answered: a guest that hangs must not hold up who waits.
+        done = subprocess.run([*login, "true"], capture_output=True, check=False, timeout=2 * LOGIN_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def cut_power(host: Host) -> None:

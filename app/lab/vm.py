@@ -82,8 +82,9 @@ def look(host: Host, wanted: vm_judge.Wish) -> vm_judge.Seen:
 
 
 def _ssh(host: Host, command: str, given: bytes) -> str:
-    ssh = ["ssh", "-F", str(LABS / host.lab / "ssh_config"), host.name, command]
-    done = subprocess.run(ssh, input=given, capture_output=True, check=False, timeout=PROBE_TIMEOUT_S)
+    done = subprocess.run(
+        [*host.login(), command], input=given, capture_output=True, check=False, timeout=PROBE_TIMEOUT_S
+    )
     if done.returncode != 0:
         raise LabError(f"{command[:40]} on {host.name}: {done.stderr.decode()[-2000:]}")
     return done.stdout.decode()

@@ -15,7 +15,7 @@ from typing import Any
 
 from lab import appliance, machine
 from lab.host import Host
-from lab.place import LABS, LabError, run
+from lab.place import LabError, run
 from lab.vm_image import ROOT_SECTOR, SECTOR_BYTES
 
 RULES = "/etc/nftables.d/holdfast.nft"
@@ -84,9 +84,10 @@ def writing(host: Host) -> Iterator[dict[str, Path]]:
     files, processes = {}, []
     for writer in WRITERS:
         files[writer.name] = host.folder / f"acknowledged-{writer.name}"
-        ssh = ["ssh", "-F", str(LABS / host.lab / "ssh_config"), host.name, writer.start]
         with files[writer.name].open("wb") as file:
-            process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [*host.login(), writer.start], stdin=subprocess.PIPE, stdout=file, stderr=subprocess.DEVNULL
+            )
         if process.stdin is None:
             raise LabError("ssh was started without its input")
         process.stdin.write(writer.given.encode())
