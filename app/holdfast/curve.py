@@ -58,7 +58,7 @@ def generate(directory: Path, name: str) -> KeyPair:
     Raises: ConfigError when the name is unfit or the pair exists already.
     """
     _check_name(directory, name)
-    public, secret = zmq.curve_keypair()
+    public, secret = _pair()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for suffix, mode, key in (("secret", 0o600, secret), ("public", 0o644, public)):
         path = directory / f"{name}.{suffix}"
@@ -69,6 +69,14 @@ def generate(directory: Path, name: str) -> KeyPair:
         with os.fdopen(descriptor, "wb") as file:
             file.write(key + b"\n")
     return KeyPair(public, secret)
+
+
+def _pair() -> tuple[bytes, bytes]:
+    """Make a pair whose public key a command line takes: one in 85 begins with a dash, as options do."""
+    while True:
+        public, secret = zmq.curve_keypair()
+        if not public.startswith(b"-"):
+            return public, secret
 
 
 def load_pair(directory: Path, name: str) -> KeyPair:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import zmq
 from typer.testing import CliRunner
 
 from holdfast import curve
@@ -116,6 +117,14 @@ def test_what_cannot_be_done_is_said(state: Path, tmp_path: Path) -> None:
         run("journal", "export", "market_data", "--from", "99", "--state", str(state))
     with pytest.raises(OperatingError, match="start the services"):
         run("journal", "ls", "--state", str(tmp_path / "none"))
+
+
+def test_a_public_key_is_never_taken_for_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dashed = (b"-" + b"a" * 39, b"b" * 40)
+    usable = (b"a" * 40, b"b" * 40)
+    pairs = iter([dashed, dashed, usable])
+    monkeypatch.setattr(zmq, "curve_keypair", lambda: next(pairs))
+    assert curve.generate(tmp_path, "relay").public == usable[0]
 
 
 def test_keys_are_private_and_clients_are_named(tmp_path: Path) -> None:
