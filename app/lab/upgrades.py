@@ -244,10 +244,26 @@ class Rehearsal:
 
 
 def rehearse(lab: str) -> dict[str, Any]:
-    """Go through all of it; what went wrong is in the answer."""
+    """Go through all of it; what went wrong is in the answer, with all that was seen until then."""
     course = Rehearsal(lab)
     newer, failing = releases.build(lab, "newer"), releases.build(lab, "failing")
     provisioned = course.provision()
+    error = ""
+    try:
+        go_through(course, newer, failing)
+    except LabError as found:
+        error = str(found)
+    return {
+        "host": {course.host.name: course.host.address},
+        "provision_s": provisioned.seconds,
+        "phases": [asdict(phase) | {"ok": phase.is_well} for phase in course.phases],
+        "error": error,
+        "ok": not error and all(phase.is_well for phase in course.phases),
+    }
+
+
+def go_through(course: Rehearsal, newer: Path, failing: Path) -> None:
+    """Upgrade, fail to, take back, change secrets, halt, look."""
     first = course.generation()
     limits = _with_limit(LIMIT_AFTER)
 
@@ -284,12 +300,6 @@ def rehearse(lab: str) -> dict[str, Any]:
         _expect(phase, again.changed == 0, f"a second halt: changed={again.changed}, expected 0")
         do(course.host, f"holdfast reset --operator {OPERATOR} --reason rehearsal --resume-venue")
     look(course, newer)
-    return {
-        "host": {course.host.name: course.host.address},
-        "provision_s": provisioned.seconds,
-        "phases": [asdict(phase) | {"ok": phase.is_well} for phase in course.phases],
-        "ok": all(phase.is_well for phase in course.phases),
-    }
 
 
 def look(course: Rehearsal, newer: Path) -> None:
@@ -334,5 +344,7 @@ def tell(answer: dict[str, Any], *, is_json: bool) -> int:
         trouble = "; ".join(phase["violations"] + phase["wrong"]) or "well"
         equal = "yes" if phase["fills_equal"] else "NO"
         sys.stdout.write(row(phase["name"], phase["seconds"], phase["halted_s"], gaps, *counts, equal, trouble))
+    if answer["error"]:
+        sys.stdout.write(f"it ended early: {answer['error']}\n")
     sys.stdout.write(f"{'all is well' if answer['ok'] else 'NOT ALL IS WELL'}\n")
     return 0 if answer["ok"] else 1

@@ -55,6 +55,8 @@ CHECKS = (
     ),
     # A thousand seeds in simulated time; the commands that replay failing ones are printed.
     Check("tests", "simulation", ("python", "-m", "holdfast", "simulate", "--seeds", "1000", "--seed", "1")),
+    # Real processes under faults and crashes; what a failing run left is kept, with the command that replays it.
+    Check("tests", "campaign", ("python", "-m", "holdfast", "campaign", "--runs", "40", "--seed", "1")),
     # Three workers on two cores: most of a test is waiting for processes to start and to come to rest.
     Check("tests", "pytest", ("python", "-m", "pytest", "-n", "3")),
 )
