@@ -9,6 +9,7 @@ from holdfast.execution.gate import Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.sender import is_entry
 from holdfast.logs import get_logger
+from holdfast.symbols import is_crypto_pair
 
 WITHIN_S = 2.0
 LOOK_S = 0.02
@@ -54,6 +55,6 @@ def _lacks_stop(ledger: Ledger, symbol: str) -> bool:
     position_e9 = ledger.position_e9(symbol)
     side = Side.SELL if position_e9 > 0 else Side.BUY
     lacking_e9 = abs(position_e9) - ledger.open_quantity_e9(symbol, side)
-    return lacking_e9 >= (1 if "/" in symbol else E9) or any(
+    return lacking_e9 >= (1 if is_crypto_pair(symbol) else E9) or any(
         not stop.is_at_venue for stop in ledger.protective(symbol, side)
     )

@@ -6,6 +6,7 @@ from typing import Protocol
 from holdfast import clock
 from holdfast._native import Decision, Order, OrderType, Reason, Side, TimeInForce, TradingStateCode
 from holdfast.execution.clock_health import ClockHealth
+from holdfast.symbols import is_crypto_pair
 
 SECOND_NS = 1_000_000_000
 E9 = 1_000_000_000
@@ -177,7 +178,7 @@ class Gate:
         time_in_force = decision.time_in_force
         if time_in_force is TimeInForce.NONE and replaced is not None:
             time_in_force = replaced.time_in_force
-        if "/" in decision.symbol or decision.is_extended_hours or time_in_force not in ENDS_WITH_SESSION:
+        if is_crypto_pair(decision.symbol) or decision.is_extended_hours or time_in_force not in ENDS_WITH_SESSION:
             return None
         return Closed(Reason.SESSION_CLOSED, "it could only queue") if self.is_session_over(now_ns) else None
 
@@ -229,7 +230,7 @@ class Gate:
 
     def _closed_by_session(self, decision: Decision, now_ns: int) -> Closed | None:
         """Nothing may queue for the next session by accident; crypto always trades."""
-        if "/" in decision.symbol or decision.is_extended_hours:
+        if is_crypto_pair(decision.symbol) or decision.is_extended_hours:
             return None
         if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
             return None

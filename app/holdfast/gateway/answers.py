@@ -9,6 +9,7 @@ from holdfast.gateway import schemas
 from holdfast.gateway.schemas import E9, decimal_or_none, decimal_text, stamp
 from holdfast.lease import Lease
 from holdfast.settings.sessions import load_sessions
+from holdfast.symbols import is_crypto_pair
 
 if TYPE_CHECKING:
     from holdfast._native import BreakerTripped, Decision, Fill, KillLatch, Order, Position
@@ -55,7 +56,7 @@ def trading_state_body(view: JournalView) -> schemas.TradingStateBody:
 
 def session_body(settings: Settings, now_ns: int) -> schemas.SessionBody | None:
     """Describe the session, the present or the next one; None where nothing that keeps sessions is configured."""
-    if all("/" in symbol for symbol in settings.symbols):
+    if all(is_crypto_pair(symbol) for symbol in settings.symbols):
         return None
     opens_ns, closes_ns = next((each for each in load_sessions() if each[1] > now_ns), (0, 0))
     return schemas.SessionBody(is_open=0 < opens_ns <= now_ns, opens_at=stamp(opens_ns), closes_at=stamp(closes_ns))

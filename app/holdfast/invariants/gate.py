@@ -19,6 +19,7 @@ from holdfast._native import (
 )
 from holdfast.invariants.evidence import Closure, Evidence
 from holdfast.settings.sessions import load_sessions
+from holdfast.symbols import is_crypto_pair
 
 ORDER_STREAM = "trade_updates"
 SECOND_NS = 1_000_000_000
@@ -173,7 +174,7 @@ def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
     sessions = load_sessions()
     for event in evidence.submissions:
         decision = evidence.account.approved.get(event.client_order_id)
-        if decision is None or "/" in decision.symbol or decision.is_extended_hours:
+        if decision is None or is_crypto_pair(decision.symbol) or decision.is_extended_hours:
             continue
         if decision.time_in_force in (TimeInForce.OPG, TimeInForce.CLS):
             continue

@@ -10,6 +10,7 @@ from holdfast._native import BreakerTripped, Reason, is_protective
 from holdfast.invariants.evidence import Evidence
 from holdfast.invariants.gate import is_killed_by_loss
 from holdfast.invariants.orders import OPEN_STATUSES
+from holdfast.symbols import is_crypto_pair
 
 SECOND_NS = 1_000_000_000
 E9 = 1_000_000_000
@@ -122,7 +123,7 @@ class Board:
             return 0
         held_e9 = min(abs(symbol.own_e9), abs(symbol.position_e9))
         lacking_e9 = max(held_e9 - symbol.closing_e9(self.parents)[0], 0)
-        return lacking_e9 if "/" in name else lacking_e9 - lacking_e9 % E9
+        return lacking_e9 if is_crypto_pair(name) else lacking_e9 - lacking_e9 % E9
 
 
 def no_stop_for_more_than_the_position(evidence: Evidence) -> Iterator[str]:

@@ -32,6 +32,7 @@ from holdfast.logs import get_logger
 from holdfast.service import Frame
 from holdfast.settings import Settings
 from holdfast.settings.sessions import load_sessions
+from holdfast.symbols import is_crypto_pair
 from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
 from holdfast.venues.alpaca.daily_volume import VolumeKeeper
 from holdfast.venues.alpaca.feed import Feed, FeedEndpoint
@@ -98,7 +99,7 @@ def read_tail(settings: Settings, *, is_crypto: bool) -> Tail:
     with open_tail(settings, "market_data", TAIL_RECORDS_MAX) as reader:
         for record in chain.from_iterable(iter(partial(reader.read, TAIL_CHUNK), [])):
             symbol = str(getattr(record, "symbol", ""))
-            if symbol and ("/" in symbol) != is_crypto:
+            if symbol and is_crypto_pair(symbol) != is_crypto:
                 continue
             if isinstance(record, EVENTS):
                 last_event_ns = max(last_event_ns, record.ts_event_ns)
@@ -341,7 +342,7 @@ def _volumes(settings: Settings, streams: list[Stream], writer: JournalWriter, c
     return VolumeKeeper(
         connection=connection,
         writer=writer,
-        symbols=tuple(symbol for symbol in settings.symbols if "/" not in symbol),
+        symbols=tuple(symbol for symbol in settings.symbols if not is_crypto_pair(symbol)),
         feed=settings.venue.feed,
         sessions=load_sessions(),
         session_ns=session_ns,
@@ -350,8 +351,8 @@ def _volumes(settings: Settings, streams: list[Stream], writer: JournalWriter, c
 
 def _streams(settings: Settings, writer: JournalWriter, connection: Connection | None) -> list[Stream]:
     by_name = {
-        "equities": (EQUITY_CHANNELS, tuple(symbol for symbol in settings.symbols if "/" not in symbol)),
-        "crypto": (CRYPTO_CHANNELS, tuple(symbol for symbol in settings.symbols if "/" in symbol)),
+        "equities": (EQUITY_CHANNELS, tuple(symbol for symbol in settings.symbols if not is_crypto_pair(symbol))),
+        "crypto": (CRYPTO_CHANNELS, tuple(symbol for symbol in settings.symbols if is_crypto_pair(symbol))),
     }
     used = {name: entry for name, entry in by_name.items() if entry[1]}
     repair = None

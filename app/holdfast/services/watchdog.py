@@ -58,15 +58,14 @@ class Patience:
 
 def entries_among(orders: Sequence[VenueOrder], positions: Sequence[PositionSnapshot]) -> list[VenueOrder]:
     """Return the open orders of ours, oldest first, that do not surely only reduce what the venue says is held."""
-    held_e9 = {position.symbol.replace("/", ""): position.quantity_e9 for position in positions}
+    held_e9 = {position.symbol: position.quantity_e9 for position in positions}
     entries = []
     for order in orders:
-        name = order.symbol.replace("/", "")
-        quantity_e9 = held_e9.get(name, 0)
+        quantity_e9 = held_e9.get(order.symbol, 0)
         open_e9 = max(order.quantity_e9 - order.filled_quantity_e9, 0)
         is_closing = quantity_e9 > 0 if order.side == Side.SELL else quantity_e9 < 0
         if is_closing and open_e9 <= abs(quantity_e9):
-            held_e9[name] = quantity_e9 + (open_e9 if order.side == Side.BUY else -open_e9)
+            held_e9[order.symbol] = quantity_e9 + (open_e9 if order.side == Side.BUY else -open_e9)
         elif order.is_own:
             entries.append(order)
     return entries
@@ -74,8 +73,7 @@ def entries_among(orders: Sequence[VenueOrder], positions: Sequence[PositionSnap
 
 def opposes(order: VenueOrder, positions: Sequence[PositionSnapshot]) -> bool:
     """Say whether an order is on the side that closes what is held of its symbol."""
-    name = order.symbol.replace("/", "")
-    held_e9 = sum(position.quantity_e9 for position in positions if position.symbol.replace("/", "") == name)
+    held_e9 = sum(position.quantity_e9 for position in positions if position.symbol == order.symbol)
     return held_e9 > 0 if order.side == Side.SELL else held_e9 < 0
 
 

@@ -24,6 +24,7 @@ from holdfast._native import (
     TimeInForce,
     Trade,
 )
+from holdfast.symbols import is_crypto_pair
 
 E9 = 10**9
 
@@ -172,7 +173,7 @@ class Strategy(Generic[P_co]):
                 side=Side.BUY if is_buy else Side.SELL,
                 quantity_e9=abs(missing_e9),
                 limit_price_e9=quote.ask_price_e9 if is_buy else quote.bid_price_e9,
-                time_in_force=TimeInForce.GTC if "/" in symbol else TimeInForce.DAY,
+                time_in_force=TimeInForce.GTC if is_crypto_pair(symbol) else TimeInForce.DAY,
                 strength_e9=strength_e9,
             ),
         )

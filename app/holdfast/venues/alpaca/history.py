@@ -15,6 +15,7 @@ import msgspec
 
 from holdfast._native import Channel
 from holdfast.errors import BadInput, ConfigError, RetryLater
+from holdfast.symbols import is_crypto_pair
 from holdfast.venues.alpaca.connection import Response
 from holdfast.venues.alpaca.wire import rfc3339
 
@@ -55,7 +56,7 @@ class HistoryRequest:
     @property
     def is_crypto(self) -> bool:
         """Whether the symbols are pairs; one request never mixes them with shares."""
-        return "/" in self.symbols[0]
+        return is_crypto_pair(self.symbols[0])
 
     def target(self, page_token: str = "") -> str:
         """Return path and query."""

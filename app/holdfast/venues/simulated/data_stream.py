@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from holdfast._native import Bar, BookDelta, Quote, StatusCode, Trade, TradingStatus, encode_frame
+from holdfast.symbols import is_crypto_pair
 from holdfast.venues.simulated.accounts import Credentials, wants_msgpack
 from holdfast.venues.simulated.faults.market import Malformed, Published, PublishedRecord
 from holdfast.venues.simulated.faults.streams import Message, StreamFaults
@@ -237,7 +238,7 @@ class DataHub:
 
     def pairs(self, client: DataStream) -> frozenset[tuple[str, str]]:
         """Return (channel, symbol) of everything a client is to be sent."""
-        offered = [symbol for symbol in self._symbols if ("/" in symbol) == client.is_crypto]
+        offered = [symbol for symbol in self._symbols if is_crypto_pair(symbol) == client.is_crypto]
         return frozenset(
             (channel, symbol)
             for channel, wanted in client.subscriptions.items()

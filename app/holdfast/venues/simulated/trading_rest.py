@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from holdfast._native import MatchingEngine, VenueEvent
+from holdfast.symbols import is_crypto_pair
 from holdfast.venues.simulated import market_days
 from holdfast.venues.simulated.answers import (
     Refused,
@@ -390,7 +391,7 @@ class TradingRest:
         body = {
             "side": "sell" if quantity_e9 > 0 else "buy",
             "type": "market",
-            "time_in_force": "gtc" if "/" in symbol else "day",
+            "time_in_force": "gtc" if is_crypto_pair(symbol) else "day",
             "qty": _text(wanted_e9),
         }
         result = self._market.engine.submit(self._market.now_ns(), read_intent(body, symbol), "")
@@ -424,7 +425,7 @@ def _text(value_e9: int) -> str:
 
 
 def _asset(symbol: str) -> dict[str, Any]:
-    is_crypto = "/" in symbol
+    is_crypto = is_crypto_pair(symbol)
     asset: dict[str, Any] = {
         "id": asset_id_of(symbol),
         "class": "crypto" if is_crypto else "us_equity",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from holdfast import clock
 from holdfast._native import Bar, MarketHistory, MatchingEngine, Quote, TradingStatus
+from holdfast.symbols import is_crypto_pair
 from holdfast.venues.simulated import market_days
 from holdfast.venues.simulated.accounts import Credentials, RateLimit
 from holdfast.venues.simulated.answers import Refused, refuse
@@ -54,7 +55,7 @@ class SimulatedVenue:
             fees=list(settings.fees),
         )
         for symbol in source.symbols:
-            self.engine.add_asset(symbol, asset_id_of(symbol), "/" in symbol)
+            self.engine.add_asset(symbol, asset_id_of(symbol), is_crypto_pair(symbol))
         self.engine.set_session(*market_days.session_at_or_after(source.start_ns))
         self.engine.advance(source.start_ns)
         self._ledger = LedgerWriter(

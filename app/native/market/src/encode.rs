@@ -118,12 +118,8 @@ trait Fields: Writer {
     }
 }
 
-fn is_crypto<const N: usize>(symbol: &Text<N>) -> bool {
-    symbol.as_str().contains('/')
-}
-
 fn put_quote<W: Writer>(writer: &mut W, quote: &Quote) {
-    let is_crypto = is_crypto(&quote.symbol);
+    let is_crypto = quote.symbol.is_crypto_pair();
     writer.map(if is_crypto { 7 } else { 11 });
     writer.text_field("T", "q");
     writer.text_field("S", quote.symbol.as_str());
@@ -151,7 +147,7 @@ fn put_trade<W: Writer>(writer: &mut W, trade: &Trade) {
         TradeAction::CANCEL => return put_cancel(writer, trade),
         _ => {}
     }
-    let is_crypto = is_crypto(&trade.symbol);
+    let is_crypto = trade.symbol.is_crypto_pair();
     writer.map(if is_crypto { 7 } else { 9 });
     writer.text_field("T", "t");
     writer.text_field("S", trade.symbol.as_str());

@@ -400,7 +400,7 @@ fn check_prices(request: &OrderIntent) -> Result<(), Refusal> {
             "trailing_stop orders require exactly one of trail_price and trail_percent",
         ));
     }
-    let is_crypto_priced = request.symbol.as_str().contains('/');
+    let is_crypto_priced = request.symbol.is_crypto_pair();
     for price_e9 in [
         request.limit_price_e9,
         request.stop_price_e9,

@@ -61,7 +61,7 @@ impl SyntheticMarket {
         let instruments = listings
             .iter()
             .map(|listing| {
-                let is_crypto = listing.symbol.as_str().contains('/');
+                let is_crypto = listing.symbol.is_crypto_pair();
                 let price_step_e9 = E9 / 100;
                 let value = (listing.price_e9 / price_step_e9).max(100);
                 Instrument {

@@ -190,7 +190,7 @@ impl<'a> Body<'a> {
     fn new(decision: &'a Decision) -> Result<Self, EncodeError> {
         let mut bytes = Vec::with_capacity(512);
         bytes.push(b'{');
-        let is_crypto = decision.symbol.as_str().contains('/');
+        let is_crypto = decision.symbol.is_crypto_pair();
         if decision.symbol.is_empty() {
             return Err(EncodeError::Text);
         }

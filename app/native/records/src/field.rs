@@ -11,6 +11,13 @@ pub struct Text<const N: usize>([u8; N]);
 /// A venue's symbol, such as `IBM` or `BTC/USD`.
 pub type Symbol = Text<16>;
 
+impl Symbol {
+    /// Whether it is a pair of coins, which trades at all hours and in fractions.
+    pub fn is_crypto_pair(&self) -> bool {
+        self.as_str().contains('/')
+    }
+}
+
 impl<const N: usize> Text<N> {
     /// Takes the text, or nothing when it is longer than `N` bytes or holds a zero byte.
     pub fn new(text: &str) -> Option<Self> {

@@ -100,7 +100,7 @@ impl SymbolState {
         Self {
             symbol,
             is_configured,
-            is_crypto: symbol.as_str().contains('/'),
+            is_crypto: symbol.is_crypto_pair(),
             entries_ns: vec![i64::MIN / 2; limits.repeat_entries_max as usize].into_boxed_slice(),
             ..Self::default()
         }
