@@ -99,10 +99,12 @@ class RiskBench:
     writers: dict[str, JournalWriter]
     limits: RiskLimits = field(default_factory=limits)
     symbols: tuple[str, ...] = ("IBM", "SPY", "BTC/USD")
+    step_ns: int = 0
+    """How far the clock is off by which records are written."""
 
     def write(self, name: str, record: Record, *, origin_ns: int = 0) -> int:
         """Append to an input journal now."""
-        return self.writers[name].append(record, ts_ns=time.time_ns(), origin_ns=origin_ns)
+        return self.writers[name].append(record, ts_ns=time.time_ns() + self.step_ns, origin_ns=origin_ns)
 
     def reconcile(self) -> None:
         """Say what an execution-engine says once it knows the account."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from fix_risk import E9, Follower, RiskBench, intent, limits, quote
+from fix_risk import DAY_NS, E9, Follower, RiskBench, intent, limits, quote
 from holdfast._native import (
     AccountSnapshot,
     Consumed,
@@ -76,6 +76,26 @@ def test_a_reconciliation_of_an_earlier_execution_engine_does_not_count(risk_ben
         assert state.rule == Reason.NOT_RECONCILED
         risk_bench.reconcile()
         orders.until(is_state(TradingStateCode.ACTIVE))
+
+
+def test_a_reconciliation_counts_though_the_clock_stepped_back_since_its_writer_began(risk_bench: RiskBench) -> None:
+    risk_bench.step_ns = -DAY_NS
+    risk_bench.reconcile()
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+
+
+def test_a_reconciliation_of_the_former_writer_does_not_count_though_the_clock_stepped_back(
+    risk_bench: RiskBench,
+) -> None:
+    risk_bench.step_ns = DAY_NS
+    risk_bench.reconcile()
+    risk_bench.restart_writer("executions")
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        denied = orders.decision(risk_bench.write("signals", intent()))
+    assert (denied.verdict, denied.rule) == (Verdict.DENIED, Reason.NOT_RECONCILED)
 
 
 def test_the_latch_halts_entries_and_only_its_reset_lets_them_go_on(risk_bench: RiskBench) -> None:

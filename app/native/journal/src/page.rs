@@ -50,7 +50,9 @@ pub(crate) struct Page {
     pub(crate) synced_seq: AtomicU64,
     /// Oldest retained record.
     pub(crate) first_seq: AtomicU64,
-    unused: [u64; 5],
+    /// First record of the writer's life, written or not; 0 for a mirror.
+    pub(crate) begin_seq: AtomicU64,
+    unused: [u64; 4],
 
     /// Newest committed record.
     pub(crate) last_seq: AtomicU64,

@@ -197,6 +197,11 @@ impl Reader {
         self.page.first_seq.load(Ordering::Acquire)
     }
 
+    /// Number of the first record of the newest writer's life, written or not; 0 when it is not known, as in a mirror.
+    pub fn begin_seq(&self) -> u64 {
+        self.page.begin_seq.load(Ordering::Acquire)
+    }
+
     /// When the writer last said that it is alive, ns UTC.
     #[inline]
     pub fn heartbeat_ns(&self) -> i64 {

@@ -86,6 +86,7 @@ impl Writer {
         let page = &writer.keeper.page;
         let found = page.identity();
         let epoch = (found.epoch + 1).max(now_ns.max(1) as u64);
+        page.begin_seq.store(writer.next_seq, Ordering::Release);
         page.set_identity(&Identity {
             epoch,
             build_hash: options.build_hash,

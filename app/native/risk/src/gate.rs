@@ -15,7 +15,7 @@ use crate::symbol::SymbolTable;
 use holdfast_orders::{Order, OrderTable, PositionBook};
 use holdfast_records::{
     AnyRecord, BreakerTripped, Channel, Decision, E9, Fill, Gap, IntentAction, LimitChange, OrderEvent, OrderIntent,
-    OrderStatus, Reason, ReconcileScope, Symbol, Text, Verdict, notional_e9,
+    OrderStatus, Reason, Symbol, Text, Verdict, notional_e9,
 };
 
 /// The time of a judgement.
@@ -82,7 +82,6 @@ pub struct Gate {
     is_latched: bool,
     pub(crate) is_halted_by_operator: bool,
     is_reconciled: bool,
-    reconciled_ns: i64,
 }
 
 /// Orders that fit before the tables allocate again.
@@ -115,7 +114,6 @@ impl Gate {
             is_latched: false,
             is_halted_by_operator: false,
             is_reconciled: false,
-            reconciled_ns: 0,
         }
     }
 
@@ -156,11 +154,6 @@ impl Gate {
     /// Whether the orders and positions are known to be the venue's.
     pub fn is_reconciled(&self) -> bool {
         self.is_reconciled
-    }
-
-    /// When the newest complete start-up reconciliation was written, ns UTC; 0 for never.
-    pub fn reconciled_ns(&self) -> i64 {
-        self.reconciled_ns
     }
 
     /// Orders known to the gate.
@@ -392,11 +385,8 @@ impl Gate {
                     self.symbols.at_mut(index).shortable_ns = if word.is_shortable != 0 { ts_ns } else { 0 };
                 }
             }
-            AnyRecord::Reconciled(reconciled) => {
+            AnyRecord::Reconciled(_) => {
                 self.positions.apply(record);
-                if reconciled.scope == ReconcileScope::START_UP && reconciled.is_complete != 0 {
-                    self.reconciled_ns = ts_ns;
-                }
             }
             _ => {}
         }

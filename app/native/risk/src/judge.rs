@@ -4,8 +4,8 @@ use crate::calendar::SessionDay;
 use crate::gate::{Clock, Gate};
 use holdfast_orders::{OWN_PREFIX, PROTECTIVE_SUFFIX};
 use holdfast_records::{
-    AnyRecord, BreakerTripped, Cause, Decision, Header, IntentAction, JournalName, OrderIntent, Reason, Record, Text,
-    TradingState, TradingStateCode,
+    AnyRecord, BreakerTripped, Cause, Decision, Header, IntentAction, JournalName, OrderIntent, Reason, ReconcileScope,
+    Record, Text, TradingState, TradingStateCode,
 };
 
 /// What the loop learns from elsewhere than a journal; the trading-state records repeat it for restart and replay.
@@ -40,6 +40,7 @@ pub(crate) struct Judge {
     venue_ns: i64,
     epoch: u64,
     started_ns: i64,
+    reconciled_seq: u64,
     external: External,
     /// State, rule and limits of the last record that told them.
     written: Option<(TradingStateCode, Reason, u64)>,
@@ -59,6 +60,7 @@ impl Judge {
             venue_ns: 0,
             epoch: 0,
             started_ns: 0,
+            reconciled_seq: 0,
             external,
             written: None,
         }
@@ -73,6 +75,22 @@ impl Judge {
             self.venue_ns = self.venue_ns.max(venue_time_ns(record));
         }
         self.gate.apply_market(record, header.ts_ns);
+    }
+
+    pub(crate) fn apply_execution(&mut self, header: &Header, record: AnyRecord<'_>) {
+        if let AnyRecord::Reconciled(reconciled) = record
+            && reconciled.scope == ReconcileScope::START_UP
+            && reconciled.is_complete != 0
+        {
+            self.reconciled_seq = header.seq;
+        }
+        self.gate.apply_execution(record, header.ts_ns);
+    }
+
+    /// Whether the newest complete start-up reconciliation is of the writer whose first record is `begin_seq`. Records
+    /// are compared, not times: a clock that stepped back tells nothing.
+    pub(crate) fn is_reconciled(&self, begin_seq: u64) -> bool {
+        begin_seq > 0 && self.reconciled_seq >= begin_seq
     }
 
     pub(crate) fn clock(&self, now_ns: i64) -> Clock {

@@ -158,7 +158,7 @@ pub fn replay(gate: Gate, is_venue_time: bool, orders: &mut Reader, mut inputs: 
 fn again<'a>(judge: &mut Judge, step: &'a Step, inputs: &mut Inputs) -> Result<(Compare<'a>, Option<Difference>)> {
     let consumed = &step.consumed;
     apply_until(&mut inputs.executions, consumed.executions_seq, |header, record| {
-        judge.gate.apply_execution(record, header.ts_ns);
+        judge.apply_execution(header, record);
     })?;
     apply_until(&mut inputs.control, consumed.control_seq, |_, record| {
         judge.gate.apply_control(record);

@@ -207,7 +207,7 @@ impl RiskLoop {
         self.is_market_flowing = drain_market(&mut self.judge, &mut self.inputs.market_data)?;
         while let Some(entry) = self.inputs.executions.next()? {
             if let Some(record) = entry.record() {
-                self.judge.gate.apply_execution(record, entry.header.ts_ns);
+                self.judge.apply_execution(&entry.header, record);
             }
         }
         let mut has_control = false;
@@ -292,11 +292,10 @@ impl RiskLoop {
 
     fn external(&self) -> External {
         let generation = self.latch.generation();
-        let epoch = self.inputs.executions.identity().epoch;
         External {
             is_latched: self.latch.is_set(),
             generation,
-            is_reconciled: is_reconciled(self.judge.gate.reconciled_ns(), epoch),
+            is_reconciled: self.judge.is_reconciled(self.inputs.executions.begin_seq()),
         }
     }
 
@@ -333,11 +332,6 @@ impl RiskLoop {
     }
 }
 
-/// Whether the newest complete start-up reconciliation is of the running writer: an epoch is the time of its start.
-fn is_reconciled(reconciled_ns: i64, executions_epoch: u64) -> bool {
-    reconciled_ns > 0 && u64::try_from(reconciled_ns).is_ok_and(|reconciled_ns| reconciled_ns >= executions_epoch)
-}
-
 /// Reads all that is there; true if it was anything.
 fn drain_market(judge: &mut Judge, market_data: &mut Reader) -> Result<bool> {
     let mut has_read = false;
@@ -372,7 +366,7 @@ fn restore(judge: &mut Judge, own: &mut Reader, inputs: &mut Inputs) -> Result<(
             Some(AnyRecord::Consumed(upto)) => {
                 consumed = *upto;
                 apply_until(&mut inputs.executions, upto.executions_seq, |header, record| {
-                    judge.gate.apply_execution(record, header.ts_ns);
+                    judge.apply_execution(header, record);
                 })?;
                 apply_until(&mut inputs.control, upto.control_seq, |_, record| {
                     judge.gate.apply_control(record);
