@@ -1,8 +1,13 @@
 """Stubs of the native core; a test compares them with the module."""
 
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from os import PathLike
+from random import Random
 from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform, final, type_check_only
+
+from typing_extensions import disjoint_base
 
 _Market = TypeVar("_Market", Quote, Trade, Bar)
 _Slot = TypeVar("_Slot")
@@ -1683,3 +1688,87 @@ class MarketHistory:
         is_descending: bool,
     ) -> tuple[list[Quote] | list[Trade] | list[Bar], int | None]:
         """Return a page of `quotes`, `trades` or `bars` with `start_ns <= time <= end_ns`, and where the next begins."""
+
+@final
+class Job:
+    """What a loop of the simulation is to do, at once or at a time."""
+    def cancel(self) -> None:
+        """Asyncio's method."""
+    def cancelled(self) -> bool:
+        """Asyncio's method."""
+    def when(self) -> float:
+        """Asyncio's method."""
+
+@disjoint_base
+class JobQueue:
+    """What a process of the simulation has to do: the part of its event loop that runs callbacks."""
+    def __new__(cls, turns: Turns, *_others: object) -> Self:
+        """Begin with nothing to do; what else a subclass is made of is not looked at."""
+    @property
+    def failures(self) -> list[str]:
+        """What callbacks raised: asyncio would only log it."""
+    @property
+    def frozen_until_ns(self) -> int:
+        """When it may go on, steady clock."""
+    @frozen_until_ns.setter
+    def frozen_until_ns(self, value: int) -> None: ...
+    def watch(self, output: JournalReader) -> None:
+        """Look after each turn whether this journal has grown, for those who wait for it."""
+    def expect_journals(self) -> None:
+        """Say that this process writes journals."""
+    def call_soon(self, callback: Callable[..., object], *arguments: object, context: Context | None = None) -> Job:
+        """Asyncio's method."""
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *arguments: object, context: Context | None = None
+    ) -> Job:
+        """Asyncio's method."""
+    def call_at(
+        self, when: float, callback: Callable[..., object], *arguments: object, context: Context | None = None
+    ) -> Job:
+        """Asyncio's method; ValueError for infinity and NaN."""
+    @property
+    def now_s(self) -> float:
+        """The steady clock, seconds."""
+    def time(self) -> float:
+        """Asyncio's method: the same."""
+    def get_debug(self) -> bool:
+        """Asyncio's method."""
+
+@final
+class Wait:
+    """Somebody of the simulation who sleeps until a journal grows."""
+
+@final
+class Turns:
+    """The steady clock of a simulated world, its processes, and whose turn it is: drawn when several could go on."""
+    def __new__(
+        cls,
+        start_ns: int,
+        *,
+        draw: Random,
+        killed: type[BaseException],
+        set_running_loop: Callable[[AbstractEventLoop | None], None],
+    ) -> Self:
+        """`killed` is what a process raises that ended in the middle of its turn."""
+    def steady_ns(self) -> int:
+        """Return the steady clock, ns."""
+    @property
+    def count(self) -> int:
+        """Turns taken."""
+    @property
+    def current(self) -> object:
+        """The process whose turn it is."""
+    def add(self, queue: JobQueue, process: object) -> None:
+        """Let a process take turns."""
+    def remove(self, queue: JobQueue) -> None:
+        """Give a process that ended no more turns; its journals may have grown to the end."""
+    def stop_at(self, time_ns: int) -> None:
+        """End `run` before this time: something else happens then."""
+    def run(self, limit_ns: int) -> None:
+        """Let processes take turns, and time jump to where there is something to do, until a time."""
+    def begin_wait(
+        self, queue: JobQueue, readers: Sequence[JournalReader], woken: Future[None], timeout_s: float | None
+    ) -> Wait | None:
+        """Begin a wait until a journal has something to read, at most so long; None if it is over already."""
+    def end_wait(self, wait: Wait) -> None:
+        """End a wait that was woken."""

@@ -119,7 +119,7 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         made = JournalWriter(*arguments, **options | {"segment_bytes": SEGMENT_BYTES, "has_keeper": False})
         if world.current is not None:
             world.current.writers.append(made)
-            world.current.outputs.append(JournalReader(arguments[0], from_seq=0, wait_s=0))
+            world.current.loop.watch(JournalReader(arguments[0], from_seq=0, wait_s=0))
         return made
 
     async def without_pings(*arguments: Any, **options: Any) -> tuple[WSTransport, WSListener]:  # noqa: ANN401 - passed on

@@ -345,6 +345,17 @@ impl JournalReader {
         }
     }
 
+    /// Number of the newest committed record; 0 for none.
+    pub(crate) fn newest(&self) -> PyResult<u64> {
+        Ok(self.reader()?.last_seq())
+    }
+
+    /// Whether there is a record that was not read.
+    pub(crate) fn has_more(&self) -> PyResult<bool> {
+        let reader = self.reader()?;
+        Ok(reader.last_seq() >= reader.next_seq())
+    }
+
     /// The place of the next record, and how long to spin for it.
     pub(crate) fn watch(&mut self) -> PyResult<(Watch, Duration)> {
         let spin = self.spin;
@@ -395,7 +406,7 @@ impl JournalReader {
     /// Number of the newest committed record; 0 for none.
     #[getter]
     fn last_seq(&self) -> PyResult<u64> {
-        Ok(self.reader()?.last_seq())
+        self.newest()
     }
 
     /// Number of the oldest retained record.

@@ -10,6 +10,7 @@ mod edge;
 mod encode;
 mod halts;
 mod hop;
+mod job_queue;
 mod journal;
 mod latch;
 mod limit_book;
@@ -18,6 +19,7 @@ mod matching;
 mod orders;
 mod records;
 mod risk;
+mod turns;
 mod venue_market;
 mod waiting;
 
@@ -41,5 +43,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     limit_book::register(module)?;
     orders::register(module)?;
     matching::register(module)?;
-    venue_market::register(module)
+    venue_market::register(module)?;
+    job_queue::register(module)?;
+    turns::register(module)
 }
