@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import HTTPException, Request, Security
+from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from holdfast.gateway.refusal import Refusal
 from holdfast.gateway.schemas import ErrorBody
 from holdfast.gateway.tokens import Role, Token, TokenFile
 
@@ -25,14 +26,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 OPEN_REFUSALS: dict[int | str, dict[str, Any]] = {key: REFUSALS[key] for key in (400, 413, 429)}
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "There is none of that name."}}
-
-
-class Refusal(HTTPException):
-    """An answer that is not a success: status, stable code, message."""
-
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status, detail=message, headers=headers)
-        self.code = code
 
 
 def identify(tokens: TokenFile, presented: str | None) -> Token:

@@ -14,11 +14,12 @@ import holdfast
 from holdfast import metrics
 from holdfast.errors import BadInput
 from holdfast.gateway import answers, events, schemas
-from holdfast.gateway.access import MISSING, OPEN_REFUSALS, REFUSALS, Operator, Refusal, Viewer, identify
+from holdfast.gateway.access import MISSING, OPEN_REFUSALS, REFUSALS, Operator, Viewer, identify
 from holdfast.gateway.control import Control
 from holdfast.gateway.guard import Guard, RequestRate
 from holdfast.gateway.limit_routes import limit_routes
 from holdfast.gateway.limits import Limits
+from holdfast.gateway.refusal import Refusal
 from holdfast.gateway.tokens import TokenFile
 from holdfast.gateway.view import JournalView
 from holdfast.logs import get_logger

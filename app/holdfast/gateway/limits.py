@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from holdfast import clock
 from holdfast._native import LimitChange, LimitProposal, LimitWithdrawal
-from holdfast.gateway.access import Refusal
 from holdfast.gateway.control import OPERATOR_BYTES_MAX, REASON_BYTES_MAX, Control, cut
 from holdfast.gateway.limit_view import LimitView, to_e9
+from holdfast.gateway.refusal import Refusal
 from holdfast.settings.risk_limits import E9, Native, limit_keys
 
 if TYPE_CHECKING:

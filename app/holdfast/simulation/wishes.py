@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from holdfast import clock
 from holdfast._native import LimitChange, RiskLimits
-from holdfast.gateway.access import Refusal
 from holdfast.gateway.control import Control
 from holdfast.gateway.limit_view import LimitView, to_e9
 from holdfast.gateway.limits import Limits
+from holdfast.gateway.refusal import Refusal
 from holdfast.settings.risk_limits import E9, limit_keys
 
 # One run in so many has wishes.
