@@ -53,11 +53,13 @@ def register(app: typer.Typer) -> None:
                 outcome = run_seed(seed, directory)
             summary = summarise([outcome], first_seed=seed, duration_s=0.0)
         else:
-            with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+            with Progress(
+                console=errors, transient=True, disable=not errors.is_terminal, auto_refresh=False
+            ) as progress:
                 task = progress.add_task("seeds", total=seeds)
 
                 def tell(done: int, broken: int) -> None:
-                    progress.update(task, completed=done, description=f"seeds, {broken} with violations")
+                    progress.update(task, completed=done, description=f"seeds, {broken} with violations", refresh=True)
 
                 summary = run_fleet(seed, seeds, jobs=jobs or os.cpu_count() or 1, on_progress=tell)
         if as_json:

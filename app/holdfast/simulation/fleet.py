@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -68,11 +69,13 @@ def run_fleet(
 
 
 def _batches(first_seed: int, count: int, jobs: int, directory: Path) -> Iterator[list[Outcome]]:
-    # Spawned, not forked: the hash seed of text is part of the seed, and it is read at the start of a process.
+    # The hash seed of text is part of the seed, and it is read at the start of a process: this one may lend what it
+    # has loaded only if its own is 0.
+    way = "spawn" if sys.flags.hash_randomization else "fork"
     os.environ["PYTHONHASHSEED"] = "0"
     end = first_seed + count
     ranges = [range(seed, min(seed + SEEDS_PER_BATCH, end)) for seed in range(first_seed, end, SEEDS_PER_BATCH)]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(way)
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=be_quiet) as pool:
         left: set[Future[list[Outcome]]] = {pool.submit(run_batch, seeds, directory) for seeds in ranges}
         while left:
