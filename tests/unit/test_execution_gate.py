@@ -19,6 +19,7 @@ from holdfast._native import (
 )
 from holdfast.execution.clock_health import DIFFERENCE_NS_MAX, STEP_NS_MAX, ClockHealth
 from holdfast.execution.gate import E9, Gate, flips
+from holdfast.execution.sender import expired
 
 NOW_NS = 1_700_000_000 * 10**9
 SECOND_NS = 10**9
@@ -177,6 +178,53 @@ def test_a_reduction_leaves_only_while_it_cannot_queue(*, facts: dict[str, Any],
         {"time_in_force": TimeInForce.GTC},
     ):
         assert gate.queues(Decision(**(reduction | meant)), NOW_NS) is None
+
+
+@pytest.mark.parametrize("step_ns", [-86_400 * SECOND_NS, 86_400 * SECOND_NS])
+def test_a_reduction_leaves_though_the_clock_stepped_past_the_close(
+    step_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reduction = Decision(symbol="IBM", time_in_force=TimeInForce.DAY, action=IntentAction.NEW)
+    gate = gate_with(venue_close_ns=NOW_NS + SECOND_NS)
+    real = clock.now_ns
+    monkeypatch.setattr(clock, "now_ns", lambda: real() + step_ns)
+    gate.look()
+    assert gate.queues(reduction, NOW_NS + step_ns) is None
+    gate.is_venue_open = False
+    assert gate.queues(reduction, NOW_NS + step_ns) is not None
+
+
+class Numbered:
+    """A decision with its number in the journal."""
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+
+
+@pytest.mark.parametrize(
+    ("is_set", "latched_seq", "is_withheld"), [(False, 0, False), (True, 0, True), (True, 6, False), (True, 8, True)]
+)
+def test_a_stop_leaves_only_if_it_was_decided_after_risk_manager_knew_of_the_latch(
+    *, is_set: bool, latched_seq: int, is_withheld: bool
+) -> None:
+    gate = gate_with(is_set=is_set, latched_seq=latched_seq)
+    assert (gate.halted_since(Numbered(7)) is not None) == is_withheld  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ts_ns", "expires_ns", "is_late"),
+    [
+        (NOW_NS, NOW_NS + 1, False),
+        (NOW_NS, NOW_NS, True),
+        (NOW_NS, 0, False),
+        (NOW_NS + SECOND_NS, NOW_NS + 2 * SECOND_NS, False),
+        (NOW_NS + SECOND_NS + 1, NOW_NS + 2 * SECOND_NS, True),
+        (NOW_NS + SECOND_NS + 1, 0, False),
+    ],
+)
+def test_a_reduction_expires_also_by_a_clock_that_stepped_back(*, ts_ns: int, expires_ns: int, is_late: bool) -> None:
+    decision = Journaled(ts_ns=ts_ns, expires_ns=expires_ns)
+    assert (expired(decision, NOW_NS) is not None) == is_late  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("time_in_force", [TimeInForce.DAY, TimeInForce.GTC])

@@ -44,10 +44,6 @@ class Latch(Protocol):
     def is_linked(self) -> bool:
         """Whether the mapped page is still the file at its path."""
 
-    @property
-    def ts_ns(self) -> int:
-        """When it was last set or cleared."""
-
 
 class Stream(Protocol):
     """What the gate reads of the order-update stream."""
@@ -93,9 +89,10 @@ class Gate:
 
     Cancels do not pass through here, reductions only through `queues`. `venue_close_ns` is that of the running
     session, `venue_open_ns` that of the next one while none runs; 0: not known by our clock.
-    `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh` whether the
-    comparison still succeeds. `session_trouble` says how calendar and venue differ on the session. `is_stopping`: this
-    process ends, whatever the trading state says until then.
+    `latched_seq` is the record by which risk-manager told that it knows of the kill latch, 0 unless the latest trading
+    state does. `reconciled_session` is the stream session since which the venue was compared, `is_reconcile_fresh`
+    whether the comparison still succeeds. `session_trouble` says how calendar and venue differ on the session.
+    `is_stopping`: this process ends, whatever the trading state says until then.
     """
 
     latch: Latch
@@ -106,6 +103,7 @@ class Gate:
     pages: dict[str, HeaderPage] = field(default_factory=dict)
     state: TradingStateCode = TradingStateCode.NONE
     limits_hash: int = 0
+    latched_seq: int = 0
     reconciled_session: int = 0
     is_reconcile_fresh: bool = False
     is_venue_open: bool = False
@@ -165,7 +163,9 @@ class Gate:
         return None
 
     def is_session_over(self, now_ns: int) -> bool:
-        """Whether the venue trades no session now, by its own word and our clock since then."""
+        """Whether the venue trades no session now, by its own word and our clock since then, if that is right."""
+        if self.clock_health.trouble:
+            return not self.is_venue_open
         if self.is_venue_open:
             return 0 < self.venue_close_ns <= now_ns
         return not 0 < self.venue_open_ns <= now_ns
@@ -184,7 +184,7 @@ class Gate:
 
     def halted_since(self, decision: Decision) -> Closed | None:
         """Return whether a protective stop was decided before the kill latch was set: it may come after the proof."""
-        if not self.latch.is_set or decision.ts_ns > self.latch.ts_ns:
+        if not self.latch.is_set or 0 < self.latched_seq < decision.seq:
             return None
         return Closed(Reason.APPROVAL_STALE, "decided before the kill latch was set")
 

@@ -180,7 +180,7 @@ class Sender:
         """Wait for a line as long as the approval is fresh, then ask the gate again."""
         decision = waiting.decision
         await self._refused.settle(decision)
-        left_ns = APPROVAL_AGE_NS_MAX - (clock.now_ns() - decision.ts_ns)
+        left_ns = APPROVAL_AGE_NS_MAX - max(clock.now_ns() - decision.ts_ns, 0)
         line = await self.gateway.entries.acquire(timeout_s=max(left_ns, 0) / NS_PER_S)
         if waiting.is_withdrawn:
             waiting.is_withdrawn = False
@@ -487,8 +487,12 @@ class Sender:
 
 
 def expired(decision: Decision, now_ns: int) -> Closed | None:
-    """Return whether a reduction is past the time until which its strategy wanted it."""
-    return Closed(Reason.INTENT_EXPIRED, "reduction") if 0 < decision.expires_ns <= now_ns else None
+    """Return whether a reduction is past the time until which its strategy wanted it.
+
+    One that was approved in the future is: how long ago that was, a clock that stepped back cannot tell.
+    """
+    is_late = decision.expires_ns <= now_ns or decision.ts_ns > now_ns + APPROVAL_AGE_NS_MAX
+    return Closed(Reason.INTENT_EXPIRED, "reduction") if decision.expires_ns and is_late else None
 
 
 def is_entry(order: Order) -> bool:

@@ -243,7 +243,8 @@ class JournalView:
                     last_seq=reader.last_seq,
                     lag_records=reader.last_seq + 1 - reader.next_seq,
                     epoch=reader.epoch,
-                    heartbeat_age_s=max(0, now_ns - reader.heartbeat_ns) / 1e9,
+                    # One from the future says as little as an old one.
+                    heartbeat_age_s=abs(now_ns - reader.heartbeat_ns) / 1e9,
                     build_hash=reader.build_hash,
                     config_hash=reader.config_hash,
                 )

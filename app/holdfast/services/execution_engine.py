@@ -19,6 +19,7 @@ from holdfast._native import (
     JournalReader,
     Order,
     OrderEventKind,
+    Reason,
     TradingState,
     TradingStateCode,
 )
@@ -285,6 +286,7 @@ class Engine:
     def _set_state(self, state: TradingState) -> None:
         self.gate.state = state.state
         self.gate.limits_hash = state.limits_hash
+        self.gate.latched_seq = state.seq if state.rule is Reason.KILL_LATCH else 0
         self._watch_halt()
 
     def _write_consumed(self) -> None:

@@ -172,7 +172,7 @@ class Loop:
         if self._is_stopping:
             return False
         count = self._bridge.read_executions(EXECUTIONS_MAX) + self._bridge.read_market(BATCH_RECORDS_MAX)
-        if now_ns - self._heartbeat_ns > HEARTBEAT_INTERVAL_NS:
+        if abs(now_ns - self._heartbeat_ns) > HEARTBEAT_INTERVAL_NS:
             self._heartbeat_ns = now_ns
             self._writer.heartbeat(now_ns)
             metrics.SIGNALS_NEXT_SEQ.set(self._writer.next_seq)

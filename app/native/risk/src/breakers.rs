@@ -9,7 +9,7 @@ use holdfast_records::{BreakerTripped, Reason, TradingStateCode};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tripped {
     usage: (i64, i64),
-    clears_ns: i64,
+    pub(crate) clears_ns: i64,
 }
 
 impl Gate {
@@ -96,6 +96,7 @@ impl Gate {
     pub fn is_due(&self, clock: Clock) -> bool {
         let day = self.calendar.day_of(clock.session_ns);
         day.day > self.counters.day.day
+            || self.has_clock_gone_back(clock.now_ns)
             || self.has_runaway()
             || self.book.is_due(clock.now_ns)
             || BREAKERS.iter().zip(&self.tripped).any(|(rule, tripped)| match tripped {
@@ -104,8 +105,9 @@ impl Gate {
             })
     }
 
-    /// Begins a new session day, ends cool-downs and changes of limits, trips breakers; gives each that tripped.
+    /// Follows the clock, begins a new session day, ends cool-downs and changes of limits, trips breakers; gives each that tripped.
     pub fn advance(&mut self, clock: Clock, mut on_trip: impl FnMut(BreakerTripped)) {
+        self.follow_clock(clock.now_ns);
         self.expire_limits(clock.now_ns);
         self.roll(self.calendar.day_of(clock.session_ns));
         self.end_cool_downs(clock.now_ns);

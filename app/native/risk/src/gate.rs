@@ -2,6 +2,7 @@
 
 use crate::breakers::Tripped;
 use crate::calendar::Calendar;
+use crate::clock_back::Latest;
 use crate::counters::{BREAKERS, Counters, Usage};
 use crate::families::Families;
 use crate::limit_book::LimitBook;
@@ -30,8 +31,8 @@ pub struct Clock {
 /// A generic cell rate: one number holds the whole state of the bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Rate {
-    interval_ns: i64,
-    due_ns: i64,
+    pub(crate) interval_ns: i64,
+    pub(crate) due_ns: i64,
 }
 
 impl Rate {
@@ -82,6 +83,7 @@ pub struct Gate {
     is_latched: bool,
     pub(crate) is_halted_by_operator: bool,
     is_reconciled: bool,
+    pub(crate) latest: Latest,
 }
 
 /// Orders that fit before the tables allocate again.
@@ -114,6 +116,7 @@ impl Gate {
             is_latched: false,
             is_halted_by_operator: false,
             is_reconciled: false,
+            latest: Latest::default(),
         }
     }
 
@@ -320,6 +323,7 @@ impl Gate {
 
     /// Applies a record of `market_data`; `recv_ns` is the time in its header.
     pub fn apply_market(&mut self, record: AnyRecord<'_>, recv_ns: i64) {
+        self.latest.note_market(recv_ns);
         match record {
             AnyRecord::Quote(quote) => {
                 let Some(index) = self.symbols.find(quote.symbol) else {
@@ -371,6 +375,7 @@ impl Gate {
 
     /// Applies a record of `executions`; `ts_ns` is the time in its header.
     pub fn apply_execution(&mut self, record: AnyRecord<'_>, ts_ns: i64) {
+        self.latest.note(ts_ns);
         match record {
             AnyRecord::OrderEvent(event) => self.apply_event(event, ts_ns),
             AnyRecord::Fill(fill) => self.apply_fill(fill, ts_ns),

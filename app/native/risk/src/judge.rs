@@ -1,6 +1,7 @@
 //! From inputs to records: the part of risk-manager that its live loop, its restart and a replay have in common.
 
 use crate::calendar::SessionDay;
+use crate::clock_back::is_ahead;
 use crate::gate::{Clock, Gate};
 use holdfast_orders::{OWN_PREFIX, PROTECTIVE_SUFFIX};
 use holdfast_records::{
@@ -37,6 +38,7 @@ pub(crate) struct Judge {
     pub(crate) gate: Gate,
     /// Session time follows the venue's clock, as seen in market data.
     is_venue_time: bool,
+    /// Latest time of an event at the venue; one ahead of its receipt counts only where it is the session's clock.
     venue_ns: i64,
     epoch: u64,
     started_ns: i64,
@@ -71,8 +73,9 @@ impl Judge {
     }
 
     pub(crate) fn apply_market(&mut self, header: &Header, record: AnyRecord<'_>) {
-        if self.is_venue_time {
-            self.venue_ns = self.venue_ns.max(venue_time_ns(record));
+        let event_ns = venue_time_ns(record);
+        if self.is_venue_time || !is_ahead(event_ns, header.ts_ns) {
+            self.venue_ns = self.venue_ns.max(event_ns);
         }
         self.gate.apply_market(record, header.ts_ns);
     }
@@ -100,10 +103,20 @@ impl Judge {
         }
     }
 
+    /// The clock that begins a session day: one that is a day ahead of the venue's events must not, since what is
+    /// counted over a day would be forgotten.
+    fn day_clock(&self, now_ns: i64) -> Clock {
+        let clock = self.clock(now_ns);
+        Clock {
+            session_ns: clock.session_ns.min(self.venue_ns),
+            ..clock
+        }
+    }
+
     /// Whether a step at this time would write anything without an intent.
     pub(crate) fn is_due(&self, external: External, now_ns: i64) -> bool {
         external != self.external
-            || self.gate.is_due(self.clock(now_ns))
+            || self.gate.is_due(self.day_clock(now_ns))
             || self.gate.next_measure(self.clock(now_ns)).is_some()
             || self.written != Some(self.told())
     }
@@ -186,12 +199,12 @@ impl Judge {
         sink: &mut S,
     ) -> Result<(), S::Error> {
         let is_told = external != self.external;
+        self.started_ns = self.started_ns.min(now_ns);
         self.take(external);
         let before = (self.gate.session_day(), self.gate.tripped_count());
         let mut trips = [BreakerTripped::default(); TRIPS_MAX];
         let mut count = 0;
-        let clock = self.clock(now_ns);
-        self.gate.advance(clock, |tripped| {
+        self.gate.advance(self.day_clock(now_ns), |tripped| {
             trips[count] = tripped;
             count += 1;
         });
@@ -226,6 +239,10 @@ impl Judge {
             header.ts_ns < self.started_ns && intent.expires_ns == 0 && intent.action != IntentAction::CANCEL;
         if is_left_over {
             return self.gate.deny(intent, header.seq, Reason::STALE_START);
+        }
+        // How long ago it was cannot be told.
+        if intent.expires_ns != 0 && is_ahead(header.ts_ns, now_ns) {
+            return self.gate.deny(intent, header.seq, Reason::INTENT_EXPIRED);
         }
         self.gate
             .judge(intent, header.seq, client_order_id(self.epoch, seq), self.clock(now_ns))

@@ -5,6 +5,9 @@
 
 mod breakers;
 mod calendar;
+mod clock_back;
+#[cfg(test)]
+mod clock_back_tests;
 mod counters;
 mod families;
 mod gate;

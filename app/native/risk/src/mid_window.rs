@@ -6,14 +6,14 @@ const SLOTS: usize = 9;
 /// least the window and at most an eighth more than its quotes need.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MidWindow {
-    slots: [Slot; SLOTS],
+    pub(crate) slots: [Slot; SLOTS],
     newest: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+pub(crate) struct Slot {
     /// When it was last in force; 0 for never.
-    end_ns: i64,
+    pub(crate) end_ns: i64,
     low_e9: i64,
     high_e9: i64,
 }

@@ -74,6 +74,11 @@ impl Guard {
         }
     }
 
+    /// When what it waits for began.
+    pub(crate) fn waits(&mut self) -> [&mut i64; 3] {
+        [&mut self.changed_ns, &mut self.exit_lost_ns, &mut self.failed_ns]
+    }
+
     fn touch(&mut self, ts_ns: i64, settle_ns: i64) {
         if ts_ns > self.changed_ns.saturating_add(settle_ns) {
             self.changed_ns = ts_ns;

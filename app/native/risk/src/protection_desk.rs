@@ -156,6 +156,14 @@ impl Desk {
         })
     }
 
+    /// Asks without a fresh quote.
+    pub(crate) fn ask_unquoted(&mut self, side: Side, quantity: i64, price: i64) -> Vec<Decision> {
+        self.judged(OrderIntent {
+            order_class: OrderClass::SIMPLE,
+            ..wish(side, quantity, price)
+        })
+    }
+
     /// Asks for a purchase with both legs.
     pub(crate) fn ask_for_bracket(&mut self, quantity: i64, price: i64) -> Decision {
         let decided = self.ask_for(OrderIntent {
@@ -171,6 +179,10 @@ impl Desk {
     fn ask_for(&mut self, intent: OrderIntent) -> Vec<Decision> {
         self.now_ns += 1_000_000_000;
         self.quote(intent.limit_price_e9);
+        self.judged(intent)
+    }
+
+    fn judged(&mut self, intent: OrderIntent) -> Vec<Decision> {
         let header = Header {
             seq: self.kept.seq + 1,
             ts_ns: self.now_ns,

@@ -11,7 +11,7 @@ const ANSWERS: usize = 256;
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Rejects {
     /// When each was answered, and whether with a rejection; a ring.
-    answers: Box<[(i64, bool)]>,
+    pub(crate) answers: Box<[(i64, bool)]>,
     next: usize,
     pub(crate) in_a_row: i64,
     /// Share of rejections in the minute before the latest answer; 0 while there are too few answers.

@@ -371,6 +371,7 @@ fn restore(judge: &mut Judge, own: &mut Reader, inputs: &mut Inputs) -> Result<(
                 apply_until(&mut inputs.control, upto.control_seq, |_, record| {
                     judge.gate.apply_control(record);
                 })?;
+                judge.gate.follow_clock(ts_ns);
             }
             Some(AnyRecord::TradingState(state)) => judge.restore_state(state, ts_ns),
             Some(AnyRecord::BreakerTripped(tripped)) => judge.gate.restore_trip(tripped),

@@ -19,7 +19,7 @@ pub(crate) struct SwitchedOff {
 pub(crate) struct Run {
     request: u64,
     pub(crate) count: i64,
-    begun_ns: i64,
+    pub(crate) begun_ns: i64,
 }
 
 impl Run {
