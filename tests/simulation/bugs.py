@@ -34,6 +34,7 @@ from holdfast._native import (
     is_protective,
 )
 from holdfast.execution import proof, sender
+from holdfast.execution.clock_health import ClockHealth
 from holdfast.execution.gate import Gate, flips
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.reconcile import Reconciler
@@ -469,6 +470,10 @@ def leave_breakers_set(patch: Patch) -> None:
     bend(patch, change)
 
 
+def trust_a_clock_that_stepped(patch: Patch) -> None:
+    patch.set(ClockHealth, "look", lambda _self, **_times: None)
+
+
 def take_strangers_for_ours(patch: Patch) -> None:
     for module in (sender, execution_engine):
         patch.set(module, "is_entry", lambda order: not (order.parent_order_id or order.is_reduction))
@@ -495,6 +500,7 @@ CATALOGUE = (
     Bug(ignore_the_latch, 3),
     Bug(ignore_the_age, 3),
     Bug(skip_the_reconciliation_of_a_new_stream, 3),
+    Bug(trust_a_clock_that_stepped, 3),
     Bug(send_before_remembering, 4),
     Bug(reuse_ids, 4),
     Bug(post_again_unasked, 5),

@@ -75,7 +75,7 @@ def no_cancel_of_another_order(evidence: Evidence) -> Iterator[str]:
     announced: dict[str, int] = {}
     for record in evidence.executed:
         if isinstance(record, OrderEvent) and record.kind is OrderEventKind.CANCEL_REQUESTED:
-            announced.setdefault(record.client_order_id, record.ts_ns)
+            announced.setdefault(record.client_order_id, evidence.true_ns(record.ts_ns))
     ids = {line["data"]["order"]["id"]: line["data"]["order"] for line in evidence.ledger.of_kind("order")}
     for line in evidence.ledger.of_kind("request"):
         if line["method"] != "DELETE" or not line["path"].startswith(ORDERS_PATH):

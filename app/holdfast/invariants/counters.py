@@ -1,14 +1,18 @@
 """Counters of losses and repetitions: the session's change or a named operator resets them, nothing else does."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 
 from holdfast._native import BreakerTripped, Decision, Reason, StrategySwitch, TradingState, TradingStateCode, Verdict
 from holdfast.invariants.evidence import Evidence
 from holdfast.settings.sessions import load_sessions
 
 DAY_NS = 86_400_000_000_000
+# A session's day begins at 04:00 New York.
+BEFORE_OPEN_NS = 19_800_000_000_000
 
 
 @dataclass(slots=True)
@@ -19,6 +23,7 @@ class Counters:
     for each strategy that was switched off when.
     """
 
+    evidence: Evidence
     day: int = 0
     generation: int = 0
     tripped: dict[Reason, tuple[int, int]] = field(default_factory=dict)
@@ -32,6 +37,8 @@ class Counters:
             yield f"orders {record.seq}: session day {day} after {self.day}"
         elif day > self.day and day not in _session_days():
             yield f"orders {record.seq}: session day {day} has no session in New York"
+        elif self.evidence.is_venue_of_today and day > _session_day(self.evidence.true_ns(record.ts_ns)):
+            yield f"orders {record.seq}: session day {day} before it began"
         self.day, self.generation = max(day, self.day), generation
         if record.state is TradingStateCode.ACTIVE:
             for rule, at in self.tripped.items():
@@ -49,7 +56,7 @@ class Counters:
 
 def counters_reset_by_session_or_operator(evidence: Evidence) -> Iterator[str]:
     """Neither a restart nor a clock takes back a session's counters, a tripped breaker or a strategy's switch."""
-    counters = Counters()
+    counters = Counters(evidence)
     switches = [record for record in evidence.journals["control"] if isinstance(record, StrategySwitch)]
     for record in evidence.decided:
         if isinstance(record, TradingState):
@@ -75,3 +82,10 @@ def _is_approved_entry(decision: Decision) -> bool:
 @cache
 def _session_days() -> frozenset[int]:
     return frozenset(open_ns // DAY_NS for open_ns, _ in load_sessions())
+
+
+def _session_day(at_ns: int) -> int:
+    """Return the day of the latest session whose day has begun."""
+    sessions = load_sessions()
+    begun = bisect_right(sessions, at_ns + BEFORE_OPEN_NS, key=itemgetter(0))
+    return sessions[begun - 1][0] // DAY_NS if begun else 0

@@ -1,6 +1,6 @@
 """What a run leaves behind: the venue's ledger, our journals, and the answers asked for at its end."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast._native import JournalReader, Record
 
 BATCH_RECORDS = 10_000
+SAME_TIME_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """A time in which no entry may leave, by the host's clock, and why."""
+    """A time in which no entry may leave, in true time, and why."""
 
     from_ns: int
     to_ns: int
@@ -123,6 +124,7 @@ class Evidence:
     made past our services.
     `in_flight_s`: for how long bytes of a dead sender may still arrive, where its successor does not wait for them;
     `travel_s`: how long the run's network may have kept any bytes.
+    `true_ns` gives the true time of a stamp by the host's clock, which a simulation lets step.
     `is_undisturbed`: no fault was injected and no process died, so that time limits hold all the time.
     `replays` tells for each journal that was replayed where it differed; empty text: it did not.
     """
@@ -137,11 +139,18 @@ class Evidence:
     replays: Mapping[str, str] = field(default_factory=dict)
     ending: Ending = field(default_factory=Ending)
     is_undisturbed: bool = False
+    true_ns: Callable[[int], int] = int
 
     @cached_property
     def account(self) -> Account:
         """Return what the journals say happened."""
         return account_of(self.journals)
+
+    @cached_property
+    def is_venue_of_today(self) -> bool:
+        """Return whether the venue lives in the host's time, so that the calendar says something about its session."""
+        starts = self.ledger.of_kind("venue_started")
+        return all(abs(line["host_ns"] - line["start_ns"]) <= SAME_TIME_NS for line in starts)
 
     @cached_property
     def decided(self) -> "tuple[Record, ...]":

@@ -38,32 +38,37 @@ def no_entry_while_closed(evidence: Evidence) -> Iterator[str]:
     """No entry leaves while the latch is set, a needed service is dead or the stream is silent for too long."""
     closures = (*evidence.closures, *_latched(evidence))
     for event, _ in evidence.entries:
+        left_ns = evidence.true_ns(event.ts_ns)
         for closure in closures:
-            if closure.from_ns <= event.ts_ns < closure.to_ns:
-                late_ms = (event.ts_ns - closure.from_ns) / 1e6
+            if closure.from_ns <= left_ns < closure.to_ns:
+                late_ms = (left_ns - closure.from_ns) / 1e6
                 yield f"client_order_id {event.client_order_id}: left {late_ms:.3f} ms after {closure.reason}"
 
 
 def _latched(evidence: Evidence) -> Iterator[Closure]:
     """Yield the times in which the kill latch was set, as api-gateway saw it, from when it must have bitten."""
-    tripped: Trip | None = None
+    from_ns = 0
     for record in evidence.journals["control"]:
-        if tripped is not None and isinstance(record, Reset):
-            yield Closure(tripped.ts_event_ns + LATCH_BITES_WITHIN_NS, record.ts_event_ns, "the kill latch was set")
-        if isinstance(record, Trip | Reset):
-            tripped = record if isinstance(record, Trip) and record.ts_event_ns else None
-    if tripped is not None:
-        yield Closure(tripped.ts_event_ns + LATCH_BITES_WITHIN_NS, END_OF_TIME_NS, "the kill latch was set")
+        if not isinstance(record, Trip | Reset):
+            continue
+        at_ns = evidence.true_ns(record.ts_event_ns)
+        if from_ns and isinstance(record, Reset):
+            yield Closure(from_ns, at_ns, "the kill latch was set")
+        from_ns = at_ns + LATCH_BITES_WITHIN_NS if isinstance(record, Trip) and at_ns else 0
+    if from_ns:
+        yield Closure(from_ns, END_OF_TIME_NS, "the kill latch was set")
 
 
 def no_entry_on_an_old_approval(evidence: Evidence) -> Iterator[str]:
     """Approval and market event are at most a second old when the bytes leave, and the intent has not expired."""
     for event, decision in evidence.entries:
-        name = f"client_order_id {event.client_order_id}"
-        if event.ts_ns - decision.ts_ns > APPROVAL_AGE_NS_MAX:
-            yield f"{name}: left {(event.ts_ns - decision.ts_ns) / 1e6:.3f} ms after its approval"
-        if event.ts_ns - decision.origin_ns > QUOTE_AGE_NS_MAX:
-            yield f"{name}: left {(event.ts_ns - decision.origin_ns) / 1e6:.3f} ms after its market event"
+        name, left_ns = f"client_order_id {event.client_order_id}", evidence.true_ns(event.ts_ns)
+        age_ns = left_ns - evidence.true_ns(decision.ts_ns)
+        if age_ns > APPROVAL_AGE_NS_MAX:
+            yield f"{name}: left {age_ns / 1e6:.3f} ms after its approval"
+        age_ns = left_ns - evidence.true_ns(decision.origin_ns)
+        if age_ns > QUOTE_AGE_NS_MAX:
+            yield f"{name}: left {age_ns / 1e6:.3f} ms after its market event"
 
 
 def no_entry_arrives_late(evidence: Evidence) -> Iterator[str]:
@@ -73,7 +78,7 @@ def no_entry_arrives_late(evidence: Evidence) -> Iterator[str]:
     for line in evidence.ledger.entry_requests():
         decision = approved.get((line["body"] or {}).get("client_order_id", ""))
         if decision is not None and not decision.is_reduction:
-            age_ns = line["host_ns"] - decision.ts_ns
+            age_ns = line["host_ns"] - evidence.true_ns(decision.ts_ns)
             if age_ns > age_ns_max:
                 yield f"client_order_id {decision.client_order_id}: arrived {age_ns / 1e6:.0f} ms after its approval"
 
@@ -82,8 +87,11 @@ def no_order_after_it_expired(evidence: Evidence) -> Iterator[str]:
     """Nothing is sent on a request past its expiry, reductions included."""
     for event in evidence.submissions:
         decision = evidence.account.approved.get(event.client_order_id)
-        if decision is not None and 0 < decision.expires_ns <= event.ts_ns:
-            yield f"client_order_id {event.client_order_id}: left {event.ts_ns - decision.expires_ns} ns too late"
+        if decision is None or not decision.expires_ns:
+            continue
+        late_ns = evidence.true_ns(event.ts_ns) - evidence.true_ns(decision.expires_ns)
+        if late_ns >= 0:
+            yield f"client_order_id {event.client_order_id}: left {late_ns} ns too late"
 
 
 def no_approval_unless_active(evidence: Evidence) -> Iterator[str]:
@@ -98,14 +106,15 @@ def no_approval_unless_active(evidence: Evidence) -> Iterator[str]:
 
 def no_entry_unless_active(evidence: Evidence) -> Iterator[str]:
     """Entries stop within a second of the risk gate's word that trading is not ACTIVE."""
-    states = [(record.ts_ns, record.state) for record in evidence.decided if isinstance(record, TradingState)]
-    times = [ts_ns for ts_ns, _ in states]
+    states = [record for record in evidence.decided if isinstance(record, TradingState)]
+    times = [evidence.true_ns(record.ts_ns) for record in states]
     for event, _ in evidence.entries:
-        known = bisect_right(times, event.ts_ns - STATE_KNOWN_WITHIN_NS)
-        current = bisect_right(times, event.ts_ns)
-        recent = {state for _, state in states[max(known - 1, 0) : current]}
+        left_ns = evidence.true_ns(event.ts_ns)
+        known = bisect_right(times, left_ns - STATE_KNOWN_WITHIN_NS)
+        current = bisect_right(times, left_ns)
+        recent = {record.state for record in states[max(known - 1, 0) : current]}
         if TradingStateCode.ACTIVE not in recent:
-            state = states[current - 1][1].label if current else "no state is known"
+            state = states[current - 1].state.label if current else "no state is known"
             yield f"client_order_id {event.client_order_id}: left while {state}"
 
 
@@ -116,15 +125,16 @@ def no_entry_before_reconciled(evidence: Evidence) -> Iterator[str]:
     """
     sessions = _sessions(evidence)
     compared = [
-        record.ts_ns
+        evidence.true_ns(record.ts_ns)
         for record in evidence.executed
         if isinstance(record, Reconciled)
         and record.is_complete
         and record.scope in (ReconcileScope.START_UP, ReconcileScope.OPEN_ORDERS)
     ]
     for event, _ in evidence.entries:
-        latest = max((begun for begun, over in sessions if begun <= event.ts_ns < over), default=0)
-        done = compared[place - 1] if (place := bisect_right(compared, event.ts_ns)) else 0
+        left_ns = evidence.true_ns(event.ts_ns)
+        latest = max((begun for begun, over in sessions if begun <= left_ns < over), default=0)
+        done = compared[place - 1] if (place := bisect_right(compared, left_ns)) else 0
         if done < latest or not done:
             yield f"client_order_id {event.client_order_id}: left before the stream's new session was compared"
 
@@ -167,9 +177,7 @@ def active_after_healing(evidence: Evidence) -> Iterator[str]:
 
 def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
     """Outside the regular session only what asks for it leaves: extended hours, the auctions, crypto."""
-    starts = evidence.ledger.of_kind("venue_started")
-    if any(abs(line["host_ns"] - line["start_ns"]) > SECOND_NS for line in starts):
-        # The venue lives in another time than the host: the calendar says nothing about its session.
+    if not evidence.is_venue_of_today:
         return
     sessions = load_sessions()
     for event in evidence.submissions:
@@ -181,8 +189,9 @@ def nothing_waits_for_the_next_session(evidence: Evidence) -> Iterator[str]:
         if is_protective(decision.client_order_id):
             # A protective stop is meant for every session to come.
             continue
-        place = bisect_right(sessions, (event.ts_ns, 2**63)) - 1
-        if place < 0 or event.ts_ns >= sessions[place][1]:
+        left_ns = evidence.true_ns(event.ts_ns)
+        place = bisect_right(sessions, (left_ns, 2**63)) - 1
+        if place < 0 or left_ns >= sessions[place][1]:
             yield f"client_order_id {event.client_order_id}: left outside the session"
 
 

@@ -153,29 +153,35 @@ def rates_hold(evidence: Evidence) -> Iterator[str]:
         if not isinstance(record, Decision) or not _is_approved_order(record) or record.is_reduction:
             continue
         limits = active.limits
-        times.append(record.ts_ns)
-        in_second = len(times) - bisect_left(times, record.ts_ns - SECOND_NS + 1)
+        at_ns = evidence.true_ns(record.ts_ns)
+        times.append(at_ns)
+        in_second = len(times) - bisect_left(times, at_ns - SECOND_NS + 1)
         if in_second > limits["order_burst_max"] + limits["order_rate_per_s_max"]:
             yield f"orders {record.seq}: {in_second} entries within a second"
         if record.action is IntentAction.NEW:
             own = by_symbol[record.strategy, record.symbol]
-            own.append(record.ts_ns)
-            in_window = len(own) - bisect_left(own, record.ts_ns - limits["repeat_window_ns"] + 1)
+            own.append(at_ns)
+            in_window = len(own) - bisect_left(own, at_ns - limits["repeat_window_ns"] + 1)
             if in_window > limits["repeat_entries_max"]:
                 yield f"orders {record.seq}: {in_window} entries of {record.symbol} within the repeat window"
 
 
 def every_limit_change_heard(evidence: Evidence) -> Iterator[str]:
     """Whoever approves an entry has read what operators changed a second or more before."""
-    changes = [record for record in evidence.journals["control"] if isinstance(record, LimitChange)]
+    late_ns = {
+        record.seq: evidence.true_ns(record.ts_ns) + SECOND_NS
+        for record in evidence.journals["control"]
+        if isinstance(record, LimitChange)
+    }
     heard_seq = 0
-    for record in evidence.decided if changes else ():
+    for record in evidence.decided if late_ns else ():
         if isinstance(record, Consumed):
             heard_seq = record.control_seq
         elif isinstance(record, Decision) and _is_approved_order(record) and not record.is_reduction:
-            for change in changes:
-                if heard_seq < change.seq and change.ts_ns <= record.ts_ns - SECOND_NS:
-                    yield f"orders {record.seq}: approved though control {change.seq} was not read"
+            decided_ns = evidence.true_ns(record.ts_ns)
+            for seq, from_ns in late_ns.items():
+                if heard_seq < seq and from_ns <= decided_ns:
+                    yield f"orders {record.seq}: approved though control {seq} was not read"
 
 
 def no_limit_loosened_by_one_person(evidence: Evidence) -> Iterator[str]:

@@ -63,8 +63,8 @@ def no_order_without_approval(evidence: Evidence) -> Iterator[str]:
         decision = approved.get(client_order_id)
         if decision is None:
             yield f"client_order_id {client_order_id}: no decision approved it"
-        elif decision.ts_ns > arrived_ns:
-            yield f"client_order_id {client_order_id}: approved {decision.ts_ns - arrived_ns} ns after it arrived"
+        elif (late_ns := evidence.true_ns(decision.ts_ns) - arrived_ns) > 0:
+            yield f"client_order_id {client_order_id}: approved {late_ns} ns after it arrived"
     for order in venue_orders(evidence).values():
         if order["client_order_id"] not in approved:
             yield f"client_order_id {order['client_order_id']}: at the venue, and no decision approved it"
@@ -86,7 +86,8 @@ def orders_are_as_approved(evidence: Evidence) -> Iterator[str]:
 
 def id_remembered_before_the_order(evidence: Evidence) -> Iterator[str]:
     """The id is journaled before the first byte of the request that carries it."""
-    remembered = {event.client_order_id: event.ts_ns for event in reversed(evidence.submissions)}
+    submissions = reversed(evidence.submissions)
+    remembered = {event.client_order_id: evidence.true_ns(event.ts_ns) for event in submissions}
     for client_order_id, arrived_ns in _requested(evidence):
         if remembered.get(client_order_id, 2**63) > arrived_ns:
             yield f"client_order_id {client_order_id}: arrived before it was in the journal executions"

@@ -1,6 +1,6 @@
 """The quote behind each approved entry, as the risk gate had read the market when it decided."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from holdfast._native import Channel, Consumed, Decision, Gap, IntentAction, Quote, StatusCode, TradingStatus, Verdict
@@ -33,7 +33,7 @@ class Market:
             for name in names:
                 (self.gaps.discard if record.is_repaired else self.gaps.add)(name)
 
-    def fault(self, decision: Decision, age_ns_max: int) -> str:
+    def fault(self, decision: Decision, age_ns_max: int, true_ns: Callable[[int], int]) -> str:
         """Return why an entry must not rely on the symbol's quote; empty if it may."""
         quote = self.quotes.get(decision.symbol)
         if quote is None:
@@ -46,7 +46,7 @@ class Market:
             return f"bid {quote.bid_price_e9}, ask {quote.ask_price_e9}"
         if quote.bid_price_e9 > quote.ask_price_e9:
             return f"crossed: bid {quote.bid_price_e9} above ask {quote.ask_price_e9}"
-        age_ns = decision.ts_ns - quote.ts_ns
+        age_ns = true_ns(decision.ts_ns) - true_ns(quote.ts_ns)
         return f"the quote is {age_ns / 1e6:.3f} ms old" if age_ns > age_ns_max else ""
 
 
@@ -65,7 +65,7 @@ def no_entry_on_a_bad_quote(evidence: Evidence) -> Iterator[str]:
         while reached < consumed.market_data_seq and (record := next(records, None)) is not None:
             market.apply(record)
             reached = record.seq
-        if fault := market.fault(decision, age_ns_max):
+        if fault := market.fault(decision, age_ns_max, evidence.true_ns):
             yield f"orders {decision.seq}: {decision.symbol} approved although {fault}"
 
 

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from holdfast.simulation.crashes import POINTS, SPENT
 from holdfast.simulation.network import Weather
+from holdfast.simulation.wall_clock import STEPS_S
 from holdfast.simulation.wishes import LimitWish, draw_wishes
 from holdfast.venues.simulated.faults import FaultScript, draw_script
 
@@ -21,7 +22,7 @@ FIRST_FAULT_S = 2.0
 PPM = 1_000_000
 
 # An ambush sets the latch while the execution-engine stands still and approvals wait for it.
-ActKind = Literal["kill", "freeze", "outage", "trip", "ambush", "stranger"]
+ActKind = Literal["kill", "freeze", "outage", "trip", "ambush", "stranger", "clock_step"]
 ACT_KINDS: tuple[ActKind, ...] = (
     "kill",
     "kill",
@@ -32,7 +33,10 @@ ACT_KINDS: tuple[ActKind, ...] = (
     "ambush",
     "ambush",
     "stranger",
+    "clock_step",
+    "clock_step",
 )
+DURATIONS_S = {"clock_step": (0.2, 4.0, 8.0)}
 # Greatest chance of each fault for one write to a connection.
 WEATHER_PPM_MAX = {
     "late_ppm": PPM // 10,
@@ -57,6 +61,8 @@ class Act:
     kind: ActKind
     target: str = ""
     duration_s: float = 0.0
+    step: int = 0
+    """Which of `STEPS_S` the wall clock is off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,7 @@ def _acts(draw: random.Random, trading_s: float) -> tuple[Act, ...]:
         kind = draw.choice(ACT_KINDS)
         target = draw.choice(TARGETS) if kind in {"kill", "freeze"} else ""
         at_s = draw.uniform(FIRST_FAULT_S, trading_s)
-        duration_s = draw.uniform(0.6, 1.0) if kind == "ambush" else draw.choice((0.2, 1.5, 4.0))
-        acts.append(Act(at_s=at_s, kind=kind, target=target, duration_s=duration_s))
+        duration_s = draw.uniform(0.6, 1.0) if kind == "ambush" else draw.choice(DURATIONS_S.get(kind, (0.2, 1.5, 4.0)))
+        step = draw.randrange(1, len(STEPS_S)) if kind == "clock_step" else 0
+        acts.append(Act(at_s=at_s, kind=kind, target=target, duration_s=duration_s, step=step))
     return tuple(sorted(acts, key=lambda act: act.at_s))

@@ -38,6 +38,7 @@ from holdfast.simulation.loop import SimulatedLoop
 from holdfast.simulation.network import USER_TIMEOUT_S
 from holdfast.simulation.plan import Plan
 from holdfast.simulation.system import System, settings_of, write_limits
+from holdfast.simulation.wall_clock import true_ns
 from holdfast.simulation.world import STEADY_START_NS, World
 from holdfast.strategies import load
 from holdfast.venues.alpaca import feed
@@ -259,6 +260,7 @@ class _Witness:
             closures=tuple(system.closures),
             external_order_ids=frozenset(system.external_order_ids),
             is_undisturbed=system.plan.is_undisturbed,
+            true_ns=true_ns,
         )
 
     def _is_in_flight(self) -> bool:

@@ -18,6 +18,7 @@ from holdfast.settings import Settings
 from holdfast.settings.defaults import default_config_dir
 from holdfast.simulation.network import Weather
 from holdfast.simulation.plan import FIRST_FAULT_S, Act, Plan
+from holdfast.simulation.wall_clock import true_ns
 from holdfast.simulation.wishes import Operators
 from holdfast.simulation.world import Process, SimulatedHost, World
 from holdfast.venues.alpaca.connection import Connection, Origin, tls_context
@@ -30,6 +31,7 @@ SECRET_KEY = "simulated-secret"  # noqa: S105 - the simulated venue's own defaul
 RESTART_S = 0.5
 STRANGER_WAITS_S = 0.2
 HISTORY_S = 20.0
+CLOCK_BITES_WITHIN_NS = 1_000_000_000
 SERVICES: dict[str, Callable[[Frame], Awaitable[None]]] = {
     "market-data": market_data.run,
     "signal-bridge": signal_bridge.run,
@@ -114,6 +116,7 @@ class System:
         self.venue_process: Process
         self.latch = open_latch(settings)
         self.strangers = 0
+        self._clock_off_ns = 0
         self.closures: list[Closure] = []
         self.external_order_ids: set[str] = set()
 
@@ -124,7 +127,7 @@ class System:
                 open_writer(self.settings, name).close()
         self.control = Control(self.settings)
         self.operators = Operators(self.control, self._configured, self.world.after)
-        self.venue_process = self.world.spawn("venue", self._serve)
+        self.venue_process = self.world.spawn("venue", self._serve, is_away=True)
         for name in SERVICES:
             self.wanted.add(name)
             self._start_service(name)
@@ -228,8 +231,19 @@ class System:
                 self.freeze("execution-engine", act.duration_s)
                 self.world.after(0.8 * act.duration_s, self._trip)
                 self.world.after(2 * act.duration_s, lambda: self.reset("drill is over"))
+            case "clock_step":
+                self._step_clock(act.step)
+                self.world.after(act.duration_s, lambda: self._step_clock(0))
             case "stranger":
-                self.world.spawn("stranger", self._submit_as_stranger)
+                self.world.spawn("stranger", self._submit_as_stranger, is_away=True)
+
+    def _step_clock(self, step: int) -> None:
+        """Set the host's clock off, or right again; a second later no entry leaves until it is right."""
+        if self._clock_off_ns:
+            from_ns = self._clock_off_ns + CLOCK_BITES_WITHIN_NS
+            self.closures.append(Closure(from_ns, self.world.now_ns, "the clock stepped"))
+        self._clock_off_ns = self.world.now_ns if step else 0
+        self.world.step_clock(step)
 
     def _trip(self) -> None:
         self.latch.trip("ann", "drill", self.world.wall_ns())
@@ -243,10 +257,10 @@ class System:
 
     def reset(self, reason: str) -> None:
         """Clear the kill latch, as an operator."""
-        tripped_ns = self.latch.ts_ns if self.latch.is_set else 0
+        tripped_ns = true_ns(self.latch.ts_ns) if self.latch.is_set else 0
         self.latch.reset("ann", reason, self.world.wall_ns())
         if tripped_ns:
-            self.closures.append(Closure(tripped_ns, self.world.wall_ns(), "the kill latch was set"))
+            self.closures.append(Closure(tripped_ns, self.world.now_ns, "the kill latch was set"))
 
     async def _submit_as_stranger(self, _process: Process) -> None:
         """Buy something by hand, past all of our services; what came before their first start is no news to them."""
@@ -269,6 +283,7 @@ class System:
         if self.venue is not None:
             self.venue_process.loop.call_soon(self.venue.faults.heal)
         self._end_outage()
+        self._step_clock(0)
         for process in self.world.processes:
             process.frozen_until_ns = 0
         # Also of a clear latch: it clears the breakers that only an operator clears.

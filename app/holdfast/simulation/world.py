@@ -17,6 +17,7 @@ from holdfast.settings import Settings
 from holdfast.simulation.crashes import Killed
 from holdfast.simulation.loop import SimulatedLoop
 from holdfast.simulation.network import Network
+from holdfast.simulation.wall_clock import OFFSETS_NS, STEP_BITS
 
 NANOSECONDS = 1_000_000_000
 STEADY_START_NS = 1_000 * NANOSECONDS
@@ -31,6 +32,8 @@ class Process:
     name: str
     loop: SimulatedLoop
     is_alive: bool = True
+    is_away: bool = False
+    """Whether it runs on another machine, by a clock that is right."""
     task: asyncio.Task[None] | None = None
     frame: Frame | None = None
     writers: list[JournalWriter] = field(default_factory=list)
@@ -60,7 +63,8 @@ class World:
     def __init__(self, seed: int, start_ns: int) -> None:
         self.seed = seed
         self._to_wall_ns = start_ns - STEADY_START_NS
-        self.wall_step_ns = 0
+        # How far the host's wall clock is from the true time; the venue is another machine.
+        self._step_ns = 0
         self.draw = self.stream("turns")
         self._turns = Turns(
             STEADY_START_NS,
@@ -97,12 +101,19 @@ class World:
         return self.steady_ns() + self._to_wall_ns
 
     def wall_ns(self) -> int:
-        """Return the host's wall clock."""
-        return self.steady_ns() + self._to_wall_ns + self.wall_step_ns
+        """Return the wall clock of the machine whose turn it is: the host's, or the venue's true one."""
+        time_ns = (self.steady_ns() + self._to_wall_ns) & ~STEP_BITS
+        if self._step_ns and not ((current := self.current) and current.is_away):
+            time_ns += self._step_ns
+        return time_ns
 
-    def spawn(self, name: str, work: Callable[[Process], Awaitable[None]]) -> Process:
+    def step_clock(self, step: int) -> None:
+        """Set the host's wall clock off by one of `STEPS_S`, or right again by the first."""
+        self._step_ns = OFFSETS_NS[step]
+
+    def spawn(self, name: str, work: Callable[[Process], Awaitable[None]], *, is_away: bool = False) -> Process:
         """Start a process that does one thing until it ends or is killed."""
-        process = Process(name, SimulatedLoop(self._turns, self.network, name))
+        process = Process(name, SimulatedLoop(self._turns, self.network, name), is_away=is_away)
         self.processes.append(process)
         self._turns.add(process.loop, process)
 
