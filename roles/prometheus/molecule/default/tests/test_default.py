@@ -1,7 +1,10 @@
 import json
+import time
 from pathlib import Path
 
 RULES = Path(__file__).resolve().parents[5] / "monitoring/prometheus/rules"
+# It asks each once a quarter of a minute, and was started a moment ago.
+ASKED_WITHIN_S = 60
 
 
 def ask(host, path):
@@ -21,9 +24,15 @@ def test_every_rule_of_the_release_is_loaded(host):
 
 
 def test_every_service_is_asked_and_what_does_not_run_is_seen_as_down(host):
-    targets = {target["labels"]["job"]: target for target in ask(host, "targets")["activeTargets"]}
+    deadline_s = time.monotonic() + ASKED_WITHIN_S
+    while True:
+        targets = {target["labels"]["job"]: target for target in ask(host, "targets")["activeTargets"]}
+        if all(target["health"] != "unknown" for target in targets.values()) or time.monotonic() > deadline_s:
+            break
+        time.sleep(1)
     assert {"market-data", "execution-engine", "node", "postgres", "alertmanager"} <= set(targets)
     assert targets["prometheus"]["health"] == "up"
+    assert targets["market-data"]["health"] == "down"
     assert targets["market-data"]["scrapeUrl"] == "http://127.0.0.1:9101/metrics"
 
 
