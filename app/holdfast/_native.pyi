@@ -1752,6 +1752,8 @@ class Turns:
         """`killed` is what a process raises that ended in the middle of its turn."""
     def steady_ns(self) -> int:
         """Return the steady clock, ns."""
+    def steady_s(self) -> float:
+        """Return the steady clock, seconds."""
     @property
     def count(self) -> int:
         """Turns taken."""

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 
 
-def install(*, wall_ns: Callable[[], int], steady_ns: Callable[[], int]) -> None:
+def install(*, wall_ns: Callable[[], int], steady_ns: Callable[[], int], steady_s: Callable[[], float]) -> None:
     """Let this process live by other clocks, those of a simulation; call it before anything reads one."""
     names = globals()
     names["now_ns"], names["monotonic_ns"] = wall_ns, steady_ns
-    names["monotonic_s"] = lambda: steady_ns() / 1e9
+    names["monotonic_s"] = steady_s
     names["now_utc"] = lambda: dt.datetime.fromtimestamp(wall_ns() / 1e9, dt.UTC)
 
 

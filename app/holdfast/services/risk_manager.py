@@ -76,6 +76,8 @@ class Report:
 
     def _tell_limits(self) -> None:
         limits = self._loop.limits()
+        if limits == self._limits:
+            return
         changed = {name: value for name, value in limits.items() if self._limits.get(name) != value}
         for name, value in changed.items():
             if self._limits:

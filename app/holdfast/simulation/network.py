@@ -77,7 +77,7 @@ class Endpoint(asyncio.Transport):
     def __init__(self, network: "Network", loop: SimulatedLoop, protocol: Any) -> None:  # noqa: ANN401 - two kinds
         super().__init__()
         self._network = network
-        self._protocol = protocol
+        self.set_protocol(protocol)
         self._is_closing = False
         self._is_lost = False
         self._is_mute = False
@@ -113,6 +113,7 @@ class Endpoint(asyncio.Transport):
     def set_protocol(self, protocol: Any) -> None:  # noqa: ANN401 - asyncio's
         """Asyncio's method."""
         self._protocol = protocol
+        self._is_buffered = hasattr(protocol, "get_buffer")
 
     def pause_reading(self) -> None:
         """Do nothing: nobody uses it."""
@@ -161,7 +162,7 @@ class Endpoint(asyncio.Transport):
         if self.loop.now_s > self.peer.loop.died_s + USER_TIMEOUT_S:
             return
         protocol = self._protocol
-        if not hasattr(protocol, "get_buffer"):
+        if not self._is_buffered:
             protocol.data_received(data)
             return
         while data and not self._is_closing:

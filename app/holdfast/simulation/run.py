@@ -143,7 +143,7 @@ def outside(world: World, crash: SimulatedCrash) -> Iterator[None]:
         (venue, "server_context", _server_context),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
-    clock.install(wall_ns=world.wall_ns, steady_ns=world.steady_ns)
+    clock.install(wall_ns=world.wall_ns, steady_ns=world.steady_ns, steady_s=world.steady_s)
     random.seed(world.seed)
     for owner, name, value in replaced:
         setattr(owner, name, value)

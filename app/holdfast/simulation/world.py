@@ -72,7 +72,7 @@ class World:
             killed=Killed,
             set_running_loop=asyncio._set_running_loop,  # noqa: SLF001 - what makes a loop the running one
         )
-        self.steady_ns = self._turns.steady_ns
+        self.steady_ns, self.steady_s = self._turns.steady_ns, self._turns.steady_s
         self.network = Network(self.stream("network"))
         self.processes: list[Process] = []
         self.ended: list[Process] = []

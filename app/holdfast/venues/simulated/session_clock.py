@@ -23,7 +23,9 @@ class SessionClock:
         """Return the session time."""
         if self._speed is not None and self._started_monotonic_ns is not None:
             elapsed_ns = clock.monotonic_ns() - self._started_monotonic_ns
-            self.reach(min(self._start_ns + int(elapsed_ns * self._speed), self._end_ns))
+            reached_ns = self._start_ns + int(elapsed_ns * self._speed)
+            if reached_ns > self._latest_ns:
+                self._latest_ns = max(self._latest_ns, min(reached_ns, self._end_ns))
         return self._latest_ns
 
     def reach(self, time_ns: int) -> None:

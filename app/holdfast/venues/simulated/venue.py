@@ -279,7 +279,9 @@ class SimulatedVenue:
                 if not ahead:
                     break
             now_ns = self.now_ns()
-            count = next((place for place, record in enumerate(ahead) if record.ts_event_ns > now_ns), len(ahead))
+            count = 0
+            while count < len(ahead) and ahead[count].ts_event_ns <= now_ns:
+                count += 1
             if count:
                 self._publish(ahead[:count])
                 del ahead[:count]

@@ -161,6 +161,11 @@ impl Turns {
         self.count.get()
     }
 
+    /// Returns the steady clock, seconds.
+    fn steady_s(&self) -> f64 {
+        self.now_ns.get() as f64 / 1e9
+    }
+
     /// Lets a process take turns.
     fn add(&self, queue: Py<JobQueue>, process: Py<PyAny>) {
         self.members.lock().push(Member { queue, process });
