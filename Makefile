@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .PHONY: help boundaries setup wheel demo simulation campaign test appliance appliance-drill appliance-down restore scan upgrades molecule vm vm-down lint ansible-lint format types native-test bench lock lock-base release release-demo dashboards stubs clean
 
 WITHIN := app/setup/within.sh
+# What the hosts of a lab are given, and what a playbook wants to see before it begins.
+HAVE_RELEASE = compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
 BENCH ?= all
 DEMO_OPTIONS = $(if $(DURATION),--duration $(DURATION)) $(if $(SESSION),--session "$(SESSION)") \
 	$(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(JSON)),--json)
@@ -37,7 +39,7 @@ boundaries: setup ## Print every risk rule at its boundary: the limit passes, th
 
 appliance: ## Boot a Debian host, provision it, let it trade on a simulated venue beside it. JSON=1
 	@app/setup/setup.sh lab
-	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(HAVE_RELEASE)
 	@$(WITHIN) python -m lab appliance $(if $(filter-out 0,$(JSON)),--json)
 
 appliance-drill: ## Kill PostgreSQL, the recorder and Prometheus there, fill the logs' disk: who hears of it? JSON=1
@@ -48,11 +50,12 @@ appliance-down: ## End and remove what `make appliance` booted.
 
 restore: ## Lose a trading host and go on with another one from its backups, in a lab. MINUTES=10 JSON=1
 	@app/setup/setup.sh lab
-	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(HAVE_RELEASE)
 	@$(WITHIN) python -m lab restore $(if $(MINUTES),--minutes $(MINUTES)) $(if $(filter-out 0,$(JSON)),--json)
 
 scan: ## Try every port of four hosts from each other and outside, and after a reboot, against the matrix. JSON=1
 	@app/setup/setup.sh lab
+	@$(HAVE_RELEASE)
 	@$(WITHIN) python -m lab scan $(if $(WHOLE),,--hosts-only) $(if $(filter-out 0,$(JSON)),--json)
 
 molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. ROLE=NAME SUITE=trixie JSON=1
@@ -62,12 +65,13 @@ molecule: ## Test roles, each on a host of its own: apply twice, reboot, look. R
 
 upgrades: ## Upgrade, failing upgrade, rollback, new secrets on a test host while it trades; a table. JSON=1
 	@app/setup/setup.sh lab
-	@compgen -G 'dist/*.oci.tar' >/dev/null || $(MAKE) --no-print-directory release >&2
+	@$(HAVE_RELEASE)
 	@$(WITHIN) python -m lab upgrades $(if $(filter-out 0,$(JSON)),--json)
 	@$(WITHIN) python -m lab down upgrades
 
 vm: ## Boot a virtual machine, provision it, prove what a container does not enforce: cores, limits, boot. JSON=1
 	@app/setup/setup.sh vm
+	@$(HAVE_RELEASE)
 	@$(WITHIN) python -m lab vm $(if $(filter-out 0,$(JSON)),--json)
 
 vm-down: ## End and remove what `make vm` booted.
