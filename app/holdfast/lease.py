@@ -30,7 +30,7 @@ class Lease:
     def is_held(self) -> bool:
         """Whether somebody who spoke a moment ago may send."""
         now_ns = clock.now_ns()
-        is_said = now_ns - self.said_ns <= SAID_S_MAX * NS_PER_S
+        is_said = abs(now_ns - self.said_ns) <= SAID_S_MAX * NS_PER_S
         return self.state == "held" and is_said and (self.until_ns == 0 or now_ns < self.until_ns)
 
     def write(self, settings: Settings) -> None:
