@@ -127,14 +127,13 @@ class RiskBench:
         """Open a journal at its first record."""
         return JournalReader(str(self.state / name), from_seq=1, spin_us=0, wait_s=PATIENCE_S)
 
-    @contextmanager
-    def running(self) -> Iterator[RiskLoop]:
-        """Run a loop in a thread until the block ends; its error is the block's."""
+    def loop(self) -> RiskLoop:
+        """Start a loop for a caller that turns it."""
         directory = self.state / "orders"
         directory.mkdir(exist_ok=True)
         writer = JournalWriter(str(directory), JournalName.ORDERS, now_ns=time.time_ns(), segment_bytes=1 << 20)
         inputs: dict[str, Any] = {name: self.reader(name) for name in INPUTS}
-        loop = RiskLoop(
+        return RiskLoop(
             self.limits,
             self.symbols,
             self.calendar(),
@@ -144,6 +143,11 @@ class RiskBench:
             now_ns=time.time_ns(),
             **inputs,
         )
+
+    @contextmanager
+    def running(self) -> Iterator[RiskLoop]:
+        """Run a loop in a thread until the block ends; its error is the block's."""
+        loop = self.loop()
         thread = threading.Thread(target=loop.run, name="risk-loop")
         thread.start()
         try:

@@ -1,6 +1,7 @@
 """The native risk loop on real journals: what it writes, how it starts again, that a replay gives the same bytes."""
 
 import time
+import uuid
 from collections.abc import Callable
 
 from fix_risk import DAY_NS, E9, Follower, RiskBench, intent, limits, quote
@@ -96,6 +97,30 @@ def test_a_reconciliation_of_the_former_writer_does_not_count_though_the_clock_s
         orders = Follower(risk_bench.reader("orders"))
         denied = orders.decision(risk_bench.write("signals", intent()))
     assert (denied.verdict, denied.rule) == (Verdict.DENIED, Reason.NOT_RECONCILED)
+
+
+def test_how_long_a_position_is_unprotected_is_counted_anew_when_the_clock_went_back(risk_bench: RiskBench) -> None:
+    loop = risk_bench.loop()
+    risk_bench.reconcile()
+    fill = Fill(
+        execution_id=str(uuid.uuid4()),
+        client_order_id="hf-1-1",
+        strategy="test",
+        symbol="IBM",
+        side=Side.BUY,
+        quantity_e9=E9,
+        price_e9=E9,
+        position_quantity_e9=E9,
+    )
+    risk_bench.write("executions", fill)
+    now_ns = time.time_ns()
+    ages_ns = []
+    for at_ns in (now_ns + DAY_NS, now_ns, now_ns + 2 * E9):
+        loop.turn(at_ns)
+        ages_ns.append(loop.unprotected[1])
+    assert ages_ns == [0, 0, 2 * E9]
+    loop.stop()
+    loop.turn(now_ns)
 
 
 def test_the_latch_halts_entries_and_only_its_reset_lets_them_go_on(risk_bench: RiskBench) -> None:

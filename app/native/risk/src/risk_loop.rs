@@ -305,7 +305,7 @@ impl RiskLoop {
             known
                 .iter()
                 .find(|(other, _)| *other == symbol)
-                .map_or(now_ns, |known| known.1)
+                .map_or(now_ns, |known| known.1.min(now_ns))
         };
         let unprotected = self.judge.gate.unprotected();
         self.unprotected = unprotected.map(|symbol| (symbol, since_ns(symbol))).collect();
