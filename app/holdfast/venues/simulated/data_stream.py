@@ -260,20 +260,21 @@ class DataHub:
 
     def publish(self, records: Sequence[Published]) -> None:
         """Send records to everyone who subscribed to them, in one frame a client."""
-        best = dict.fromkeys(self.sent, 0)
+        best: dict[str, int] = {}
         for client in self._clients:
             wanted = client.wanted
             if not wanted or not client.socket.is_open:
                 continue
-            chosen, counts = [], dict.fromkeys(self.sent, 0)
+            chosen, counts = [], dict[str, int]()
             for record in records:
                 channel = _channel(record)
                 if (channel, record.symbol) in wanted:
                     chosen.append(record)
-                    counts[channel] += 1
+                    counts[channel] = counts.get(channel, 0) + 1
             if chosen:
                 self._send(client, chosen)
-                best = {channel: max(count, counts[channel]) for channel, count in best.items()}
+                for channel, count in counts.items():
+                    best[channel] = max(best.get(channel, 0), count)
         for channel, count in best.items():
             self.sent[channel] += count
 
