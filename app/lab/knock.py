@@ -22,17 +22,19 @@ PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 SYN_ALONE = 0x02
 SYN_OR_ACK = 0x12
 PORT_OF_OURS = 40404
+WORD_OF_OURS = b"knock"
+UDP_HEADER_BYTES = 8
 BATCH = 512
 PAUSE_S = 0.002
 
 
 def knock(source: str, target: str, protocol: str) -> None:
-    """Send one packet to every port: an empty datagram, or the first of a connection."""
+    """Send one packet to every port: a datagram with a word, or the first of a connection."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_RAW
     with socket.socket(socket.AF_INET, kind, PROTOCOLS[protocol]) as sender:
         sender.bind((source, 0))
         for port in PORTS:
-            packet, end = (b"", port) if protocol == "udp" else (opening(source, target, port), 0)
+            packet, end = (WORD_OF_OURS, port) if protocol == "udp" else (opening(source, target, port), 0)
             # What the firewall of this side refuses is an error here, and a packet that nobody hears.
             with suppress(OSError):
                 sender.sendto(packet, (target, end))
@@ -66,13 +68,15 @@ def listen(source: str, target: str, protocol: str) -> list[int]:
             except BlockingIOError:
                 return sorted(heard)
             start = (packet[0] & 0x0F) * 4
-            # The services of the source open connections of their own meanwhile.
-            is_knock = protocol == "udp" or (
-                packet[start + 13] & SYN_OR_ACK == SYN_ALONE
-                and int.from_bytes(packet[start : start + 2]) == PORT_OF_OURS
-            )
-            if is_knock and packet[12:16] == socket.inet_aton(source):
+            if is_knock(packet[start:], protocol) and packet[12:16] == socket.inet_aton(source):
                 heard.add(int.from_bytes(packet[start + 2 : start + 4]))
+
+
+def is_knock(packet: bytes, protocol: str) -> bool:
+    """Whether it is one of ours: the services of the source open connections and answer questions meanwhile."""
+    if protocol == "udp":
+        return packet[UDP_HEADER_BYTES:] == WORD_OF_OURS
+    return packet[13] & SYN_OR_ACK == SYN_ALONE and int.from_bytes(packet[:2]) == PORT_OF_OURS
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab.knock import PORT_OF_OURS, WORD_OF_OURS, is_knock, opening
 from lab.scan import Matrix, Way, ports, ways
 
 MARKET, TRADER, DATABASE, OPERATOR, STRANGER = "10.0.0.11", "10.0.0.12", "10.0.0.13", "10.0.0.1", "198.51.100.7"
@@ -51,3 +52,12 @@ def test_every_host_is_tried_from_each_other_and_from_outside_and_tries_what_is_
         }
         users = {way.user for way in tried if (way.source, way.target) == (name, OPERATOR)}
         assert users == {"holdfast", "nobody"}
+
+
+def test_what_services_say_meanwhile_is_no_knock() -> None:
+    udp = bytes.fromhex("007b e3a8 0000 0000")
+    assert is_knock(udp + WORD_OF_OURS, "udp")
+    assert not is_knock(udp + bytes(48), "udp"), "the answer of a time server"
+    tcp = opening(OPERATOR, TRADER, 22)
+    assert is_knock(tcp, "tcp")
+    assert not is_knock((PORT_OF_OURS + 1).to_bytes(2) + tcp[2:], "tcp")
