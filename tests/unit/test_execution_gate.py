@@ -185,13 +185,13 @@ def test_a_reduction_leaves_though_the_clock_stepped_past_the_close(
     step_ns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reduction = Decision(symbol="IBM", time_in_force=TimeInForce.DAY, action=IntentAction.NEW)
-    gate = gate_with(venue_close_ns=NOW_NS + SECOND_NS)
     real = clock.now_ns
+    gate = gate_with(venue_close_ns=real() + 60 * SECOND_NS)
     monkeypatch.setattr(clock, "now_ns", lambda: real() + step_ns)
     gate.look()
-    assert gate.queues(reduction, NOW_NS + step_ns) is None
-    gate.is_venue_open = False
-    assert gate.queues(reduction, NOW_NS + step_ns) is not None
+    assert gate.queues(reduction, clock.now_ns()) is None
+    gate.venue_close_ns = real()
+    assert gate.queues(reduction, clock.now_ns()) is not None
 
 
 class Numbered:

@@ -22,6 +22,10 @@ class ClockHealth:
         """What is wrong; empty while the clock can be trusted."""
         return self._trouble
 
+    def agreed_ns(self, steady_ns: int) -> int:
+        """Return the time by the wall clock as it was before it went wrong."""
+        return steady_ns + (self._distance_ns or 0)
+
     def look(self, *, wall_ns: int, steady_ns: int) -> None:
         """Notice a step since the last agreement."""
         distance_ns = wall_ns - steady_ns

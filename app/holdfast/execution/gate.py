@@ -163,9 +163,9 @@ class Gate:
         return None
 
     def is_session_over(self, now_ns: int) -> bool:
-        """Whether the venue trades no session now, by its own word and our clock since then, if that is right."""
+        """Whether the venue trades no session now, by its own word and our clock since then, as it was last right."""
         if self.clock_health.trouble:
-            return not self.is_venue_open
+            now_ns = self.clock_health.agreed_ns(clock.monotonic_ns())
         if self.is_venue_open:
             return 0 < self.venue_close_ns <= now_ns
         return not 0 < self.venue_open_ns <= now_ns
