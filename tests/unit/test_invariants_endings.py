@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ def day(tmp_path: Path) -> Day:
     return Day(make_settings(tmp_path))
 
 
-def names(day: Day, ending: Ending | None = None) -> set[str]:
-    evidence = Evidence(ledger=Ledger([]), journals=StoredJournals(day.settings), ending=ending or Ending())
+def names(day: Day, ending: Ending | None = None, lines: Sequence[dict[str, Any]] = ()) -> set[str]:
+    journals = StoredJournals(day.settings)
+    evidence = Evidence(ledger=Ledger(list(lines)), journals=journals, ending=ending or Ending())
     return {violation.name for violation in check(evidence)}
 
 
@@ -49,6 +51,17 @@ def test_a_session_day_that_falls_or_has_no_session_is_seen(day: Day, days: list
     for number in days:
         state(day, number)
     assert (COUNTERS in names(day)) == is_found
+
+
+@pytest.mark.parametrize(("number", "is_found"), [(MONDAY, False), (TUESDAY, True)])
+@pytest.mark.parametrize("lives_ahead_ns", [0, 86_400 * 10**9])
+def test_a_session_day_before_it_began_is_seen_where_the_venue_lives_today(
+    day: Day, number: int, lives_ahead_ns: int, *, is_found: bool
+) -> None:
+    state(day, number)
+    times = {"host_ns": day.ts_ns, "start_ns": day.ts_ns + lives_ahead_ns}
+    start = {"kind": "venue_started", "cash_e9": 0, **times}
+    assert (COUNTERS in names(day, lines=[start])) == (is_found and not lives_ahead_ns)
 
 
 @pytest.mark.parametrize(

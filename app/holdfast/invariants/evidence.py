@@ -149,8 +149,8 @@ class Evidence:
     @cached_property
     def is_venue_of_today(self) -> bool:
         """Return whether the venue lives in the host's time, so that the calendar says something about its session."""
-        starts = self.ledger.of_kind("venue_started")
-        return all(abs(line["host_ns"] - line["start_ns"]) <= SAME_TIME_NS for line in starts)
+        starts = list(self.ledger.of_kind("venue_started"))
+        return bool(starts) and all(abs(line["host_ns"] - line["start_ns"]) <= SAME_TIME_NS for line in starts)
 
     @cached_property
     def decided(self) -> "tuple[Record, ...]":
