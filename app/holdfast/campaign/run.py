@@ -21,7 +21,18 @@ from holdfast.campaign.template import Template
 from holdfast.demo.rest import count_rows, eventually, fills_journaled, holds, orders_at_rest, recorder_caught_up
 from holdfast.demo.supervisor import become_subreaper
 from holdfast.errors import OperatingError
-from holdfast.invariants import Ending, Evidence, Finder, StoredJournals, Violation, cancels, check, journals, market
+from holdfast.invariants import (
+    Ending,
+    Evidence,
+    Finder,
+    StoredJournals,
+    Violation,
+    cancels,
+    check,
+    journals,
+    market,
+    orders,
+)
 from holdfast.journals import open_reader
 from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
@@ -39,6 +50,7 @@ CONVERGING: tuple[Finder, ...] = (
     journals.every_intent_decided_once,
     cancels.every_cancel_reaches_the_venue,
     market.every_gap_repaired,
+    orders.every_order_ends_as_at_the_venue,
 )
 VIOLATIONS_SHOWN_MAX = 100
 CONNECTIONS_PER_RUN_MAX = 10
