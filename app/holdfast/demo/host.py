@@ -7,6 +7,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
@@ -163,7 +164,9 @@ class DemoHost:
         while True:
             await asyncio.sleep(POSTGRES_CHECK_INTERVAL_S)
             if not self.postgres.is_running:
-                await asyncio.to_thread(self.postgres.start)
+                # Processes that outlive their server for a moment are in the way of the next one: it is tried again.
+                with suppress(OperatingError):
+                    await asyncio.to_thread(self.postgres.start)
 
     def _get(self, url: str | Request) -> dict[str, Any]:
         try:

@@ -138,7 +138,9 @@ class EmbeddedPostgres:
         process, self._process = self._process, None
         if process is None:
             return
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
         for child in children:
             with contextlib.suppress(ProcessLookupError):

@@ -1,0 +1,32 @@
+"""The demo's and the tests' own PostgreSQL comes back after its death, as soon as what it left is gone."""
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from holdfast.errors import OperatingError
+from holdfast.store.embedded import EmbeddedPostgres
+
+
+def test_a_process_that_outlives_its_server_is_told_as_the_reason_and_then_in_nobodys_way() -> None:
+    with EmbeddedPostgres(is_durable=False) as server:
+        connection = psycopg.connect(server.dsn())
+        left = connection.info.backend_pid
+        os.kill(left, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGKILL)
+        try:
+            while server.is_running:
+                os.sched_yield()
+            with pytest.raises(OperatingError, match="did not start"):
+                server.start()
+        finally:
+            os.kill(left, signal.SIGKILL)
+            connection.close()
+        while Path(f"/proc/{left}").exists() and Path(f"/proc/{left}/stat").read_text().split()[2] != "Z":
+            os.sched_yield()
+        server.start()
+        with psycopg.connect(server.dsn()) as again:
+            assert again.execute("SELECT 1").fetchone() == (1,)
