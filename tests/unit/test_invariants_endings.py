@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from trading_day import Day, make_settings
 SHIPPED = Path(__file__).resolve().parents[2] / "config"
 MONDAY, SATURDAY, TUESDAY = 20_416, 20_421, 20_417
 """Days since 1970: of the trading day's Monday, 2025-11-24, the Saturday and the Tuesday after it."""
+DAY_NS = 86_400 * 10**9
 SECRET = "word-that-nobody-else-writes"
 COUNTERS = "counters_reset_by_session_or_operator"
 
@@ -31,9 +31,14 @@ def day(tmp_path: Path) -> Day:
     return Day(make_settings(tmp_path))
 
 
-def names(day: Day, ending: Ending | None = None, lines: Sequence[dict[str, Any]] = ()) -> set[str]:
-    journals = StoredJournals(day.settings)
-    evidence = Evidence(ledger=Ledger(list(lines)), journals=journals, ending=ending or Ending())
+def venue_started(day: Day, ahead_ns: int) -> dict[str, Any]:
+    return {"kind": "venue_started", "cash_e9": 0, "host_ns": day.ts_ns, "start_ns": day.ts_ns + ahead_ns}
+
+
+def names(day: Day, ending: Ending | None = None, *, ahead_ns: int = DAY_NS) -> set[str]:
+    """Return what finds fault with a day at a venue whose time is so far ahead of the host's."""
+    ledger = Ledger([venue_started(day, ahead_ns)])
+    evidence = Evidence(ledger=ledger, journals=StoredJournals(day.settings), ending=ending or Ending())
     return {violation.name for violation in check(evidence)}
 
 
@@ -54,14 +59,12 @@ def test_a_session_day_that_falls_or_has_no_session_is_seen(day: Day, days: list
 
 
 @pytest.mark.parametrize(("number", "is_found"), [(MONDAY, False), (TUESDAY, True)])
-@pytest.mark.parametrize("lives_ahead_ns", [0, 86_400 * 10**9])
+@pytest.mark.parametrize("ahead_ns", [0, DAY_NS])
 def test_a_session_day_before_it_began_is_seen_where_the_venue_lives_today(
-    day: Day, number: int, lives_ahead_ns: int, *, is_found: bool
+    day: Day, number: int, ahead_ns: int, *, is_found: bool
 ) -> None:
     state(day, number)
-    times = {"host_ns": day.ts_ns, "start_ns": day.ts_ns + lives_ahead_ns}
-    start = {"kind": "venue_started", "cash_e9": 0, **times}
-    assert (COUNTERS in names(day, lines=[start])) == (is_found and not lives_ahead_ns)
+    assert (COUNTERS in names(day, ahead_ns=ahead_ns)) == (is_found and not ahead_ns)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from holdfast.invariants import (
     market,
     orders,
 )
+from holdfast.invariants.evidence import StoredJournal
 from holdfast.journals import open_reader
 from holdfast.settings.risk_limits import load_risk_limits
 from holdfast.store.embedded import EmbeddedPostgres
@@ -44,7 +45,6 @@ POINT_TIMEOUT_S = 8.0
 # Of a condition whose time the one before has used up: it is judged by itself.
 LAST_CHANCE_S = 2.0
 CONVERGES = 20
-BATCH_RECORDS = 10_000
 # What becomes true only after a while, in the order in which it is waited for.
 CONVERGING: tuple[Finder, ...] = (
     journals.every_intent_decided_once,
@@ -244,11 +244,8 @@ def _market_head(host: RunHost) -> int:
 
 def _is_market_live(host: RunHost, since_seq: int) -> bool:
     """Whether a market event came by the stream since a record; what history filled in has no origin."""
-    with open_reader(host.settings, "market_data", from_seq=since_seq + 1, wait_s=0) as reader:
-        while records := reader.read(BATCH_RECORDS):
-            if any(isinstance(record, Quote | Trade | Bar) and record.origin_ns for record in records):
-                return True
-    return False
+    records = StoredJournal(host.settings, "market_data", from_seq=since_seq + 1)
+    return any(isinstance(record, Quote | Trade | Bar) and record.origin_ns for record in records)
 
 
 def _is_gate_open(host: RunHost) -> bool:

@@ -1,18 +1,14 @@
 """Counters of losses and repetitions: the session's change or a named operator resets them, nothing else does."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from operator import itemgetter
 
 from holdfast._native import BreakerTripped, Decision, Reason, StrategySwitch, TradingState, TradingStateCode, Verdict
 from holdfast.invariants.evidence import Evidence
-from holdfast.settings.sessions import load_sessions
+from holdfast.settings.sessions import load_sessions, open_of_day
 
 DAY_NS = 86_400_000_000_000
-# A session's day begins at 04:00 New York.
-BEFORE_OPEN_NS = 19_800_000_000_000
 
 
 @dataclass(slots=True)
@@ -37,7 +33,7 @@ class Counters:
             yield f"orders {record.seq}: session day {day} after {self.day}"
         elif day > self.day and day not in _session_days():
             yield f"orders {record.seq}: session day {day} has no session in New York"
-        elif self.evidence.is_venue_of_today and day > _session_day(self.evidence.true_ns(record.ts_ns)):
+        elif self.evidence.is_venue_of_today and day > self._day_at(record):
             yield f"orders {record.seq}: session day {day} before it began"
         self.day, self.generation = max(day, self.day), generation
         if record.state is TradingStateCode.ACTIVE:
@@ -45,6 +41,9 @@ class Counters:
                 if at == (self.day, self.generation):
                     yield f"orders {record.seq}: active again after {rule.label}, and no operator reset it"
             self.tripped.clear()
+
+    def _day_at(self, record: TradingState) -> int:
+        return open_of_day(load_sessions(), self.evidence.true_ns(record.ts_ns)) // DAY_NS
 
     def take_trip(self, record: BreakerTripped) -> None:
         """Take a breaker's trip; one with a time ends by itself."""
@@ -82,10 +81,3 @@ def _is_approved_entry(decision: Decision) -> bool:
 @cache
 def _session_days() -> frozenset[int]:
     return frozenset(open_ns // DAY_NS for open_ns, _ in load_sessions())
-
-
-def _session_day(at_ns: int) -> int:
-    """Return the day of the latest session whose day has begun."""
-    sessions = load_sessions()
-    begun = bisect_right(sessions, at_ns + BEFORE_OPEN_NS, key=itemgetter(0))
-    return sessions[begun - 1][0] // DAY_NS if begun else 0

@@ -24,10 +24,11 @@ class StoredJournal:
 
     settings: Settings
     name: str
+    from_seq: int = 0
 
     def __iter__(self) -> "Iterator[Record]":
-        """Yield every record from the oldest retained."""
-        with open_reader(self.settings, self.name, from_seq=0, wait_s=0) as reader:
+        """Yield every record from a number on, or from the oldest retained."""
+        with open_reader(self.settings, self.name, from_seq=self.from_seq, wait_s=0) as reader:
             while batch := reader.read(BATCH_RECORDS):
                 yield from batch
 
@@ -149,8 +150,8 @@ class Evidence:
     @cached_property
     def is_venue_of_today(self) -> bool:
         """Return whether the venue lives in the host's time, so that the calendar says something about its session."""
-        starts = list(self.ledger.of_kind("venue_started"))
-        return bool(starts) and all(abs(line["host_ns"] - line["start_ns"]) <= SAME_TIME_NS for line in starts)
+        starts = self.ledger.of_kind("venue_started")
+        return all(abs(line["host_ns"] - line["start_ns"]) <= SAME_TIME_NS for line in starts)
 
     @cached_property
     def decided(self) -> "tuple[Record, ...]":

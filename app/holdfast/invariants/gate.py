@@ -94,8 +94,8 @@ def no_order_after_it_expired(evidence: Evidence) -> Iterator[str]:
         if decision is None or not decision.expires_ns:
             continue
         late_ns = evidence.true_ns(event.ts_ns) - evidence.true_ns(decision.expires_ns)
-        looks_fresh = event.ts_ns < decision.expires_ns and decision.ts_ns <= event.ts_ns + APPROVAL_AGE_NS_MAX
-        if late_ns >= 0 and not looks_fresh:
+        is_fresh_by_clock = event.ts_ns < decision.expires_ns and decision.ts_ns <= event.ts_ns + APPROVAL_AGE_NS_MAX
+        if late_ns >= 0 and not is_fresh_by_clock:
             yield f"client_order_id {event.client_order_id}: left {late_ns} ns too late"
 
 

@@ -5,12 +5,10 @@ feed iex the volumes are that exchange's alone: the risk limit that is a share o
 """
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from operator import itemgetter
 
 import msgspec
 
@@ -18,6 +16,7 @@ from holdfast import metrics
 from holdfast._native import AverageVolume, Channel, JournalWriter
 from holdfast.errors import BadInput, ConfigError, RetryLater
 from holdfast.logs import get_logger
+from holdfast.settings.sessions import open_of_day
 from holdfast.venues.alpaca.history import Getter, HistoryRequest, page_of
 from holdfast.venues.alpaca.repeated import Repeated
 from holdfast.venues.alpaca.wire import SECOND_NS
@@ -28,8 +27,6 @@ LOOK_BACK_NS = 40 * 86_400 * SECOND_NS
 PAGES_MAX = 20
 E9 = 1_000_000_000
 VOLUME_MAX = Decimal(9 * 10**9)
-# A session day begins at 04:00 in New York, five and a half hours before the open; its date at midnight.
-BEFORE_OPEN_NS = (5 * 3600 + 1800) * SECOND_NS
 MIDNIGHT_TO_OPEN_NS = (9 * 3600 + 1800) * SECOND_NS
 LOOK_INTERVAL_S = 0.25
 LOOK_LATER_S = 5.0
@@ -98,8 +95,8 @@ class VolumeKeeper:
 
     def _midnight_ns(self, now_ns: int) -> int:
         """Return when the date of the running session day began in New York; 0 before the first known one."""
-        begun = bisect_right(self.sessions, now_ns + BEFORE_OPEN_NS, key=itemgetter(0))
-        return self.sessions[begun - 1][0] - MIDNIGHT_TO_OPEN_NS if begun and now_ns else 0
+        open_ns = open_of_day(self.sessions, now_ns)
+        return open_ns - MIDNIGHT_TO_OPEN_NS if open_ns and now_ns else 0
 
 
 async def average_volumes(

@@ -25,7 +25,7 @@ class SessionClock:
             elapsed_ns = clock.monotonic_ns() - self._started_monotonic_ns
             reached_ns = self._start_ns + int(elapsed_ns * self._speed)
             if reached_ns > self._latest_ns:
-                self._latest_ns = max(self._latest_ns, min(reached_ns, self._end_ns))
+                self.reach(min(reached_ns, self._end_ns))
         return self._latest_ns
 
     def reach(self, time_ns: int) -> None:
