@@ -7,7 +7,6 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
@@ -19,7 +18,7 @@ from holdfast.demo.configuration import (
     session_symbols,
     write_configuration,
 )
-from holdfast.demo.supervisor import Launch, Supervisor, Unit, execute, proportional_set_bytes
+from holdfast.demo.supervisor import RESTARTS_MAX, Launch, Supervisor, Unit, execute, proportional_set_bytes
 from holdfast.errors import OperatingError
 from holdfast.settings import Settings, load_settings
 from holdfast.settings.schema import SERVICES
@@ -160,13 +159,18 @@ class DemoHost:
         raise OperatingError(f"the simulated venue did not start, see {log_file}")
 
     async def _guard_postgres(self) -> None:
-        """Restart PostgreSQL when it died, as the host's service manager would."""
-        while True:
+        """Restart PostgreSQL when it died, as the host's service manager would; why that failed is in its log."""
+        failures = 0
+        while failures < RESTARTS_MAX:
             await asyncio.sleep(POSTGRES_CHECK_INTERVAL_S)
             if not self.postgres.is_running:
                 # Processes that outlive their server for a moment are in the way of the next one: it is tried again.
-                with suppress(OperatingError):
+                try:
                     await asyncio.to_thread(self.postgres.start)
+                except OperatingError as error:
+                    failures += 1
+                    with (self.log_dir / "postgresql.log").open("a") as log:
+                        log.write(f"{error}\n")
 
     def _get(self, url: str | Request) -> dict[str, Any]:
         try:
