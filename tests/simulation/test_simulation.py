@@ -1,8 +1,11 @@
 """The simulation is deterministic, takes no time of its own, and its checkers hold over a first few seeds."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ import pytest
 from holdfast.simulation import fleet
 from holdfast.simulation.crashes import POINTS, SPENT, Killed, SimulatedCrash
 from holdfast.simulation.plan import Plan
-from holdfast.simulation.run import Outcome
+from holdfast.simulation.network import Weather
+from holdfast.simulation.run import Outcome, run_seed
 from patience import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "holdfast", "simulate", "--json", "--jobs", "1"]
@@ -61,6 +65,22 @@ def test_a_crash_point_kills_once_and_nothing_follows_it() -> None:
         crash.reach("after", "fill")
     crash.reach("after", "fill")
     assert killed == ["execution-engine"]
+
+
+def _run_healed_before_its_crash_point(directory: Path) -> Outcome:
+    fine = replace(Plan.of(1), weather=Weather(), script=None, acts=(), wishes=(), act_percent=50)
+    plan = replace(fine, trading_s=0.1, crash_point="before:submission", crash_skip=0)
+    # In a process of its own, which ends with the run.
+    Plan.of = lambda _seed: plan  # type: ignore[method-assign,assignment,misc]
+    return run_seed(1, directory)
+
+
+def test_a_crash_point_that_was_not_reached_while_trading_kills_nothing_any_more(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        outcome = pool.submit(_run_healed_before_its_crash_point, tmp_path).result(PATIENCE_S)
+    assert outcome.orders > 0
+    assert outcome.faults == {}
+    assert outcome.violations == []
 
 
 def test_every_crash_point_of_the_simulated_services_is_planned() -> None:

@@ -185,6 +185,8 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
     world, plan = system.world, system.plan
     world.run(plan.start_ns + int(plan.trading_s * NANOSECONDS))
     system.heal()
+    # Nothing crashes while the system heals, nor in a replay.
+    crash.point = SPENT
     world.run(world.now_ns + AFTER_HEALING_S * NANOSECONDS)
     system.stop("signal-bridge")
     healed_ns = world.now_ns
@@ -194,8 +196,6 @@ def _play(system: System, crash: SimulatedCrash) -> Outcome:
     for process in world.processes:
         system.failures += [f"{process.name}: {failure}" for failure in process.loop.failures]
     system.end()
-    # Nothing crashes in a replay.
-    crash.point = SPENT
     replays = _replays(system) if plan.seed % REPLAY_EVERY == 0 else {}
     # What is at rest was judged in this very moment: only what a replay tells is new.
     seen = witness.seen if is_at_rest else None
