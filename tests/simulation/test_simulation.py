@@ -12,8 +12,8 @@ import pytest
 
 from holdfast.simulation import fleet
 from holdfast.simulation.crashes import POINTS, SPENT, Killed, SimulatedCrash
-from holdfast.simulation.plan import Plan
 from holdfast.simulation.network import Weather
+from holdfast.simulation.plan import Plan
 from holdfast.simulation.run import Outcome, run_seed
 from patience import PATIENCE_S
 
@@ -71,7 +71,7 @@ def _run_healed_before_its_crash_point(directory: Path) -> Outcome:
     fine = replace(Plan.of(1), weather=Weather(), script=None, acts=(), wishes=(), act_percent=50)
     plan = replace(fine, trading_s=0.1, crash_point="before:submission", crash_skip=0)
     # In a process of its own, which ends with the run.
-    Plan.of = lambda _seed: plan  # type: ignore[method-assign,assignment,misc]
+    Plan.of = lambda _seed: plan  # type: ignore[method-assign,assignment]
     return run_seed(1, directory)
 
 

@@ -207,7 +207,8 @@ class Ledger:
         """
         parent = self.origin(self.client_order_id(order.parent_order_id)) if order.parent_order_id else None
         origin = self._origins.get(order.client_order_id) or parent or self._lost_origin(order)
-        is_new = is_always_news or self._said.get(order.venue_order_id) != _said_by(order)
+        is_said = self._said.get(order.venue_order_id) == _said_by(order) and not self._is_parent_news(order)
+        is_new = is_always_news or not is_said
         if is_new:
             is_first = not self.is_known(order.client_order_id)
             event = OrderEvent(
@@ -337,6 +338,11 @@ class Ledger:
             parent = self.orders.get(self.client_order_id(order.parent_order_id))
             return parent is not None and parent.is_protective
         return order.is_protective
+
+    def _is_parent_news(self, order: VenueOrder) -> bool:
+        """Whether a leg was told of by itself before, while its parent was not known to be at the venue."""
+        known = self.orders.get(order.client_order_id) if order.parent_order_id else None
+        return known is not None and not known.parent_order_id
 
     def _position_after(self, fill: VenueFill) -> int:
         if fill.position_quantity_e9 is not None:

@@ -52,6 +52,11 @@ macro_rules! order_methods {
             fn status(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
                 PyCode::to_python(self.0.status(), py)
             }
+            /// Whether it is none of ours.
+            #[getter]
+            fn is_external(&self) -> bool {
+                self.0.is_external()
+            }
             /// Whether it can still fill; everything not proven to have ended.
             #[getter]
             fn is_open(&self) -> bool {
@@ -105,7 +110,7 @@ macro_rules! order_methods {
 order_methods! {
     texts client_order_id venue_order_id replaces_order_id parent_order_id strategy symbol;
     values decision_seq: u64 quote_seq: u64 quantity_e9: i64 notional_e9: i64 limit_price_e9: i64 stop_price_e9: i64
-        is_external: bool is_approved: bool is_reduction: bool is_cancel_requested: bool is_replace_requested: bool
+        is_approved: bool is_reduction: bool is_cancel_requested: bool is_replace_requested: bool
         has_second_venue_order: bool;
     codes side order_type time_in_force order_class rule
 }

@@ -58,8 +58,8 @@ pub struct Order {
     /// Class.
     pub order_class: OrderClass,
     evidence: Evidence,
-    /// Not ours: adopted and reported, never traded against.
-    pub is_external: bool,
+    /// An event told of it as of no decision of ours.
+    is_without_decision: bool,
     /// The risk gate approved it.
     pub is_approved: bool,
     /// The decision that approved it only reduces the position.
@@ -98,6 +98,12 @@ impl Order {
     /// The status; an order of which nothing but its approval or a fill is known reads `NONE`.
     pub fn status(&self) -> OrderStatus {
         self.evidence.status()
+    }
+
+    /// Not ours: adopted and reported, never traded against. The leg of an entry of ours may be heard of before it is
+    /// known whose leg it is.
+    pub fn is_external(&self) -> bool {
+        self.is_without_decision && self.decision_seq == 0
     }
 
     /// Whether it can still fill: everything that is not proven to have ended, UNKNOWN included.
@@ -183,7 +189,7 @@ impl Order {
         if reported > (self.reported_filled_e9, self.reported_price_e9) {
             (self.reported_filled_e9, self.reported_price_e9) = reported;
         }
-        self.is_external |= event.is_external != 0;
+        self.is_without_decision |= event.is_external != 0;
         self.is_cancel_requested |= event.kind == OrderEventKind::CANCEL_REQUESTED;
         self.is_replace_requested |= event.kind == OrderEventKind::REPLACE_REQUESTED;
         self.join_evidence(event);

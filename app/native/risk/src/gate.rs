@@ -423,7 +423,7 @@ impl Gate {
             let traded_e9 = notional_e9(fill.price_e9, fill.quantity_e9);
             self.counters.notional_today_e9 = self.counters.notional_today_e9.saturating_add(traded_e9);
             let is_first = !core::mem::replace(&mut self.reserved[applied.index].has_fill, true);
-            self.counters.trades_today += i64::from(is_first && !self.orders.at(applied.index).is_external);
+            self.counters.trades_today += i64::from(is_first && !self.orders.at(applied.index).is_external());
             self.refresh_position(fill.symbol);
             self.note_share(fill, ts_ns);
         }
