@@ -284,3 +284,19 @@ def test_a_changed_limit_holds_across_a_restart_ends_by_itself_and_is_replayed(r
         assert judged(11).rule is Reason.ORDER_QUANTITY
         assert judged(10).verdict is Verdict.APPROVED
     assert risk_bench.replay().difference == ""
+
+
+def test_a_loosening_that_ended_while_the_clock_was_ahead_stays_ended_after_a_restart(risk_bench: RiskBench) -> None:
+    risk_bench.limits = configured = limits(order_quantity_max_e9=10 * E9)
+    loop = risk_bench.loop()
+    _change(risk_bench, 20, approver="bob", seconds=60)
+    for at_ns in (time.time_ns() + DAY_NS, time.time_ns()):
+        loop.turn(at_ns)
+        assert loop.limits() == configured.as_dict()
+    loop.stop()
+    loop.turn(time.time_ns())
+    again = risk_bench.loop()
+    assert again.limits() == configured.as_dict()
+    again.stop()
+    again.turn(time.time_ns())
+    assert risk_bench.replay().difference == ""

@@ -99,3 +99,23 @@ def test_an_approval_by_who_did_not_hear_a_change_is_seen(
     entry = native.Decision(verdict=native.Verdict.APPROVED, action=native.IntentAction.NEW, symbol="AAPL")
     day.write("orders", entry, ts_ns=at_ns)
     assert bool(list(limits.every_limit_change_heard(evidence(day)))) is is_found
+
+
+@pytest.mark.parametrize(("step_ns", "is_loosened"), [(0, True), (2 * E9, False)])
+def test_a_loosening_ends_at_the_time_that_a_step_of_the_gate_used_though_the_clock_went_back(
+    day: Day, step_ns: int, *, is_loosened: bool
+) -> None:
+    change(day, 120, approver="bob", lasts_ns=E9)
+    day.write("orders", native.Consumed(control_seq=1), ts_ns=day.ts_ns + step_ns)
+    book = native.LimitBook(CONFIGURED)
+    for record in evidence(day).journals["control"]:
+        assert isinstance(record, native.LimitChange)
+        book.apply(record)
+    right, wrong = (book.in_force, CONFIGURED) if is_loosened else (CONFIGURED, book.in_force)
+    for limits_hash in (right.hash, wrong.hash):
+        entry = native.Decision(
+            verdict=native.Verdict.APPROVED, action=native.IntentAction.NEW, symbol="AAPL", limits_hash=limits_hash
+        )
+        day.write("orders", entry, ts_ns=day.ts_ns)
+    (found,) = limits.every_decision_under_the_active_limits(evidence(day))
+    assert found == f"orders 3: limits {wrong.hash:x}, active {right.hash:x}"

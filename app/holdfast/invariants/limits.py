@@ -94,13 +94,16 @@ class Active:
         self.limits = self._book.in_force.as_dict()
 
     def follow(self, record: "Record") -> None:
-        """Take the next record of `orders`: how far operators were heard, and how late it is."""
+        """Take the next record of `orders`: how far operators were heard, and how late it is.
+
+        What a step heard may end in it: by a clock that stepped ahead.
+        """
+        is_changed = False
         if isinstance(record, Consumed):
             while self._reached < record.control_seq and (step := next(self._control, None)) is not None:
                 self._reached = step.seq
-                if isinstance(step, LimitChange) and self._book.apply(step) is None:
-                    self._take()
-        elif self._book.expire(record.ts_ns):
+                is_changed |= isinstance(step, LimitChange) and self._book.apply(step) is None
+        if self._book.expire(record.ts_ns) or is_changed:
             self._take()
 
 

@@ -283,7 +283,6 @@ impl Judge {
         }
         self.take(told.external);
         self.gate.roll(SessionDay::of_day(told.day));
-        self.gate.expire_limits(ts_ns);
         self.gate.end_cool_downs(ts_ns);
     }
 }

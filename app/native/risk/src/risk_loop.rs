@@ -372,6 +372,8 @@ fn restore(judge: &mut Judge, own: &mut Reader, inputs: &mut Inputs) -> Result<(
                     judge.gate.apply_control(record);
                 })?;
                 judge.gate.follow_clock(ts_ns);
+                // Here, since no record tells of a change that was heard and ended in one step.
+                judge.gate.expire_limits(ts_ns);
             }
             Some(AnyRecord::TradingState(state)) => judge.restore_state(state, ts_ns),
             Some(AnyRecord::BreakerTripped(tripped)) => judge.gate.restore_trip(tripped),
