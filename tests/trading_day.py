@@ -50,11 +50,18 @@ class Day:
         self.ts_ns += 1_000_000
         return self.writers[journal].append(record, ts_ns=ts_ns or self.ts_ns, origin_ns=origin_ns)
 
-    def quote(self, symbol: str = "AAPL", bid_e9: int = 99_990_000_000, ask_e9: int = 100_010_000_000) -> int:
-        """Append a quote."""
+    def quote(
+        self,
+        symbol: str = "AAPL",
+        bid_e9: int = 99_990_000_000,
+        ask_e9: int = 100_010_000_000,
+        *,
+        is_recovered: bool = False,
+    ) -> int:
+        """Append a quote, from the stream or from history."""
         sizes: dict[str, Any] = {"bid_size_e9": 100_000_000_000, "ask_size_e9": 100_000_000_000}
         quote = native.Quote(symbol=symbol, ts_event_ns=self.ts_ns, bid_price_e9=bid_e9, ask_price_e9=ask_e9, **sizes)
-        return self.write("market_data", quote)
+        return self.write("market_data", quote, origin_ns=0 if is_recovered else self.ts_ns)
 
     def wish(self, side: native.Side, symbol: str = "AAPL") -> int:
         """Append a signal and its intent; returns the intent's seq."""

@@ -191,6 +191,32 @@ async def test_a_gap_stays_open_until_history_answers(
     assert repaired.missed_count == 0
 
 
+async def test_a_loss_while_a_gap_is_being_filled_is_told_and_filled_too(
+    tmp_path: Path, venue: FeedVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_data, "REPAIR_RETRY_S_MIN", 0.001)
+    settings = make_settings(tmp_path, venue)
+    sent = [quote(number) for number in range(12)]
+    venue.history, venue.history_status = sent, 503
+    async with running(settings):
+        journal = Journal(settings)
+        for number in (0, 4):
+            session = await subscribed(venue)
+            session.send(sent[number])
+            await journal.until(1 + number // 2)
+            session.transport.disconnect(graceful=False)
+            first, *_, last = await journal.until(2 + number // 2)
+            assert isinstance(first, Quote)
+            assert isinstance(last, Gap)
+            assert (last.to_ns, last.is_repaired, last.from_ns) == (0, 0, first.ts_event_ns)
+        (await subscribed(venue)).send(sent[11])
+        venue.history_status = 200
+        repaired = await journal.gap(is_repaired=True)
+    assert (repaired.from_ns, repaired.missed_count) == (last.from_ns, 9)
+    found = [record.ts_event_ns for record in journal.of(Quote) if isinstance(record, Quote)]
+    assert len(found) == len(set(found)) == len(sent)
+
+
 async def test_a_malformed_message_is_dropped_and_the_others_kept(tmp_path: Path, venue: FeedVenue) -> None:
     settings = make_settings(tmp_path, venue)
     async with running(settings):

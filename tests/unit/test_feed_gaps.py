@@ -40,8 +40,12 @@ def test_a_loss_during_the_repair_makes_the_gap_longer() -> None:
     ledger = GapLedger()
     loss = lose(ledger)
     assert loss is not None
+    assert not loss.is_longer
     bound(ledger, at_ns=250)
+    assert lose(ledger, from_ns=300) is loss
+    assert loss.is_longer
     assert lose(ledger, from_ns=300) is None
+    assert [(gap.from_ns, gap.to_ns, gap.is_repaired) for gap in loss.records(())] == [(100, 0, 0)]
     assert ledger.is_open
     assert not ledger.fill(loss, end_ns=250, end_seq=9, count=3)
     assert ledger.waiting() is None

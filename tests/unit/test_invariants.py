@@ -50,6 +50,30 @@ def test_a_recorded_session_is_compared_always_and_no_answer_is_a_failure(
     assert names(evidence_of(day, venue=venue)) == broken
 
 
+@pytest.mark.parametrize(
+    ("words", "is_over", "is_found"),
+    [
+        ("live gap live repair", True, False),
+        ("live gap live", True, True),
+        ("live gap", True, False),
+        ("live gap", False, True),
+        ("live gap history", True, False),
+        ("live gap live gap history", True, False),
+        ("live gap live gap history live", True, True),
+    ],
+)
+def test_a_gap_that_was_not_repaired_is_seen_unless_the_session_ended_in_it(
+    *, day: Day, words: str, is_over: bool, is_found: bool
+) -> None:
+    for word in words.split():
+        if word in {"gap", "repair"}:
+            day.write("market_data", native.Gap(channel=native.Channel.ALL, is_repaired=int(word == "repair")))
+        else:
+            day.quote(is_recovered=word == "history")
+    lines: list[dict[str, object]] = [{"kind": "session_end"}] if is_over else []
+    assert ("every_gap_repaired" in names(evidence_of(day, *lines))) == is_found
+
+
 def test_a_fill_that_the_venue_never_made_is_invented(day: Day) -> None:
     day.order(native.Side.BUY, 100_000_000_000)
     found = names(evidence_of(day))

@@ -129,14 +129,19 @@ def _read_market(account: Account, records: "Iterable[Record]") -> None:
             _read_gap(account, record)
         elif (name := names.get(type(record))) is not None:
             account.market_data[name] += 1
-            account.market_event_seq = record.seq
+            # What history brings has no origin: it is no event after the gap that it fills.
+            if record.origin_ns:
+                account.market_event_seq = record.seq
 
 
 def _read_gap(account: Account, gap: Gap) -> None:
-    """Count a gap, or end it: the repair of all channels of a symbol ends what an earlier process left open."""
+    """Count a gap, or end it: the repair of all channels of a symbol ends what an earlier process left open.
+
+    One that is told again reaches on from there.
+    """
     if not gap.is_repaired:
         account.market_data["gaps"] += 1
-        account.gaps_open.setdefault((gap.symbol, gap.channel.label), gap.seq)
+        account.gaps_open[gap.symbol, gap.channel.label] = gap.seq
     elif gap.channel is Channel.ALL:
         account.gaps_open = {key: seq for key, seq in account.gaps_open.items() if key[0] != gap.symbol}
     else:

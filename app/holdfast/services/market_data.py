@@ -252,8 +252,10 @@ class Stream:
         self.feed.is_watched = self._ledger.is_open
         if loss is None:
             return
-        metrics.FEED_GAPS.labels(self.name, reason.label).inc()
         self._journal_gap(loss, is_repaired=False)
+        if loss.is_longer:
+            return
+        metrics.FEED_GAPS.labels(self.name, reason.label).inc()
         log.warning("feed_gap_opened", stream=self.name, channel=channel.label, reason=reason.label, from_ns=from_ns)
 
     def _journal_gap(self, loss: Loss, *, is_repaired: bool) -> None:

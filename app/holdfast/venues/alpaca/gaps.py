@@ -1,7 +1,8 @@
 """What market data is missing, and which channels have gone quiet. No I/O.
 
 A gap opens when the loss is noticed (journaled at once, `to_ns` 0), is bounded by the first event that comes after
-it, and ends once history has filled it (journaled again with `is_repaired`). Its ends are the venue's times.
+it, and ends once history has filled it (journaled again with `is_repaired`). Its ends are the venue's times. A loss
+while it is being filled makes it longer: it is journaled as open once more, since its readers saw events in between.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ class Loss:
     to_seq: int = 0
     filled_ns: int = 0
     missed_count: int = 0
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether more was lost after its end had been known."""
+        return self.to_ns == 0 and self.to_seq > 0
 
     def records(self, symbols: tuple[str, ...], *, is_repaired: bool = False) -> list[Gap]:
         """Return the records to journal: one a symbol, one for all when `symbols` is empty."""
@@ -56,7 +62,7 @@ class GapLedger:
     _losses: dict[Channel, Loss] = field(default_factory=dict)
 
     def lose(self, reason: GapReason, *, channel: Channel, from_ns: int, from_seq: int) -> Loss | None:
-        """Open a gap; returns nothing when an unrepaired one covers it and goes on.
+        """Open a gap, or again one that is being repaired; returns nothing when an open one covers it.
 
         Before the first event (`from_ns` 0) nothing is missing: nobody relies on what never came.
         """
@@ -65,8 +71,8 @@ class GapLedger:
         self.is_open = True
         covering = self._losses.get(Channel.ALL) or self._losses.get(channel)
         if covering is not None:
-            covering.to_ns = 0
-            return None
+            was_open, covering.to_ns = covering.to_ns == 0, 0
+            return None if was_open else covering
         loss = Loss(reason=reason, channel=channel, from_ns=from_ns, from_seq=from_seq)
         self._losses[channel] = loss
         return loss
