@@ -18,7 +18,7 @@ from holdfast._native import (
     Verdict,
 )
 from holdfast.execution.clock_health import DIFFERENCE_NS_MAX, STEP_NS_MAX, ClockHealth
-from holdfast.execution.gate import E9, Gate, flips
+from holdfast.execution.gate import E9, LOOK_AGE_NS_MAX, Gate, flips
 from holdfast.execution.sender import expired
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -122,7 +122,6 @@ def test_one_fact_closes_the_gate(facts: dict[str, Any], rule: Reason | None) ->
     if "build_hash" in facts:
         gate = gate_with()
         gate.pages["signals"] = Facts(build_hash=8)
-        assert rule_of(gate) is None
         gate.look()
         assert rule_of(gate) is Reason.RELEASE_MIXED
         return
@@ -285,6 +284,30 @@ def test_a_step_of_the_clock_closes_the_gate_until_the_venue_agrees() -> None:
     gate.clock_health.agree(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns(), venue_ns=clock.now_ns())
     gate.look()
     assert rule_of(gate) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "step_ns", "rule"),
+    [
+        (Facts(), 0, None),
+        (Facts(), 3600 * SECOND_NS, Reason.CLOCK_UNHEALTHY),
+        (Facts(), -3600 * SECOND_NS, Reason.CLOCK_UNHEALTHY),
+        (Facts(build_hash=8), 0, Reason.RELEASE_MIXED),
+    ],
+)
+def test_who_stood_still_sees_what_changed_meanwhile_before_an_entry_leaves(
+    *, page: Facts, step_ns: int, rule: Reason | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady_ns = SECOND_NS
+    monkeypatch.setattr(clock, "now_ns", lambda: NOW_NS + steady_ns)
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: steady_ns)
+    gate = gate_with()
+    gate.pages["signals"] = page
+    steady_ns += LOOK_AGE_NS_MAX
+    assert rule_of(gate) is None
+    steady_ns += 1
+    monkeypatch.setattr(clock, "now_ns", lambda: NOW_NS + steady_ns + step_ns)
+    assert rule_of(gate) is rule
 
 
 @pytest.mark.parametrize("difference_ns", [-DIFFERENCE_NS_MAX - 1, DIFFERENCE_NS_MAX + 1])

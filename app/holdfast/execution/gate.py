@@ -13,6 +13,8 @@ E9 = 1_000_000_000
 APPROVAL_AGE_NS_MAX = SECOND_NS
 HEARTBEAT_AGE_NS_MAX = SECOND_NS
 QUOTE_AGE_NS_MAX = SECOND_NS
+# What is looked at now and then may be that old, five beats: a process that stood still looks again first.
+LOOK_AGE_NS_MAX = SECOND_NS // 2
 ENDS_WITH_SESSION = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK)
 NEEDED_JOURNALS = ("market_data", "signals", "orders")
 
@@ -114,16 +116,20 @@ class Gate:
     halts: Halts | None = None
     clock_health: ClockHealth = field(default_factory=ClockHealth)
     _closed_by_page: Closed | None = Closed(Reason.NOT_RECONCILED, "not looked at yet")
+    _looked_ns: int = 0
 
     def look(self) -> None:
         """Look at what changes rarely and is slow to read: peers' releases, clock. Call it often."""
-        self.clock_health.look(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
+        self._looked_ns = clock.monotonic_ns()
+        self.clock_health.look(wall_ns=clock.now_ns(), steady_ns=self._looked_ns)
         if self.halts is not None:
             self.halts.catch_up()
         self._closed_by_page = self._closed_by_file() or self._closed_by_release() or self._closed_by_clock()
 
     def closed(self, decision: Decision, now_ns: int) -> Closed | None:
         """Return why an entry must not leave now, or None."""
+        if clock.monotonic_ns() - self._looked_ns > LOOK_AGE_NS_MAX:
+            self.look()
         return (
             self.closed_by_operator()
             or self._closed_by_lease()
