@@ -313,10 +313,19 @@ def test_who_stood_still_sees_what_changed_meanwhile_before_an_entry_leaves(
 @pytest.mark.parametrize("difference_ns", [-DIFFERENCE_NS_MAX - 1, DIFFERENCE_NS_MAX + 1])
 def test_a_venue_of_another_time_is_trouble_and_a_slow_answer_is_not(difference_ns: int) -> None:
     health = ClockHealth()
-    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + difference_ns, asked_ns=NOW_NS)
+    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + difference_ns)
     assert "venue_differs" in health.trouble
-    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS - 30 * SECOND_NS, asked_ns=NOW_NS - 31 * SECOND_NS)
+    health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS - 30 * SECOND_NS, took_ns=31 * SECOND_NS)
     assert not health.trouble
     for within_ns in (-DIFFERENCE_NS_MAX, DIFFERENCE_NS_MAX):
-        health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + within_ns, asked_ns=NOW_NS)
+        health.agree(wall_ns=NOW_NS, steady_ns=1, venue_ns=NOW_NS + within_ns)
         assert not health.trouble
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * SECOND_NS, 3600 * SECOND_NS])
+def test_a_step_while_the_answer_of_the_venue_is_on_its_way_is_no_slow_answer(step_ns: int) -> None:
+    health = ClockHealth()
+    health.look(wall_ns=NOW_NS, steady_ns=1)
+    stepped = {"wall_ns": NOW_NS + SECOND_NS + step_ns, "steady_ns": 1 + SECOND_NS}
+    health.agree(**stepped, venue_ns=NOW_NS, took_ns=SECOND_NS)
+    assert "venue_differs" in health.trouble

@@ -35,13 +35,14 @@ class ClockHealth:
         if abs(step_ns) > STEP_NS_MAX and not self._trouble:
             self._trouble = f"stepped_ms={step_ns // 1_000_000}"
 
-    def agree(self, *, wall_ns: int, steady_ns: int, venue_ns: int | None = None, asked_ns: int = 0) -> None:
+    def agree(self, *, wall_ns: int, steady_ns: int, venue_ns: int | None = None, took_ns: int = 0) -> None:
         """Compare with the venue's clock, None where it tells another day's time; what agrees is the new base.
 
-        The venue read its clock between `asked_ns` and `wall_ns`: a slow answer is no difference.
+        The venue read its clock within `took_ns`, by the steady clock, before `wall_ns`: a slow answer is no
+        difference, and a step while it was on its way is one.
         """
         if venue_ns is not None:
-            nearest_ns = min(max(venue_ns, min(asked_ns, wall_ns)), wall_ns)
+            nearest_ns = min(max(venue_ns, wall_ns - took_ns), wall_ns)
             if abs(venue_ns - nearest_ns) > DIFFERENCE_NS_MAX:
                 self._trouble = f"venue_differs_ms={(venue_ns - nearest_ns) // 1_000_000}"
                 return

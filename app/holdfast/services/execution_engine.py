@@ -389,10 +389,11 @@ class Engine:
             self.gate.is_venue_open = True
             self.gate.clock_health.agree(wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns())
             return
-        asked_ns = clock.now_ns()
+        asked_ns = clock.monotonic_ns()
         venue = await self.gateway.clock()
+        steady_ns = clock.monotonic_ns()
         self.gate.clock_health.agree(
-            wall_ns=clock.now_ns(), steady_ns=clock.monotonic_ns(), venue_ns=venue.ts_event_ns, asked_ns=asked_ns
+            wall_ns=clock.now_ns(), steady_ns=steady_ns, venue_ns=venue.ts_event_ns, took_ns=steady_ns - asked_ns
         )
         self._compare_sessions(venue)
         self.gate.is_venue_open = venue.is_open
