@@ -102,9 +102,12 @@ class RiskBench:
     step_ns: int = 0
     """How far the clock is off by which records are written."""
 
-    def write(self, name: str, record: Record, *, origin_ns: int = 0) -> int:
-        """Append to an input journal now."""
-        return self.writers[name].append(record, ts_ns=time.time_ns() + self.step_ns, origin_ns=origin_ns)
+    def write(self, name: str, record: Record, *, origin_ns: int | None = None) -> int:
+        """Append to an input journal now; the origin of market data is their receipt unless another is given."""
+        ts_ns = time.time_ns() + self.step_ns
+        if origin_ns is None:
+            origin_ns = ts_ns if name == "market_data" else 0
+        return self.writers[name].append(record, ts_ns=ts_ns, origin_ns=origin_ns)
 
     def reconcile(self) -> None:
         """Say what an execution-engine says once it knows the account."""

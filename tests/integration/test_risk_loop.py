@@ -3,13 +3,16 @@
 import time
 import uuid
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fix_risk import DAY_NS, E9, Follower, RiskBench, intent, limits, quote
 from holdfast._native import (
     AccountSnapshot,
+    Channel,
     Consumed,
     Decision,
     Fill,
+    Gap,
     IntentAction,
     JournalName,
     LimitChange,
@@ -26,6 +29,9 @@ from holdfast._native import (
     Trip,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from holdfast._native import Record
 
 
 def is_state(state: TradingStateCode) -> Callable[[object], bool]:
@@ -97,6 +103,25 @@ def test_a_reconciliation_of_the_former_writer_does_not_count_though_the_clock_s
         orders = Follower(risk_bench.reader("orders"))
         denied = orders.decision(risk_bench.write("signals", intent()))
     assert (denied.verdict, denied.rule) == (Verdict.DENIED, Reason.NOT_RECONCILED)
+
+
+def test_a_quote_that_history_brings_neither_ends_a_gap_nor_counts_as_fresh(risk_bench: RiskBench) -> None:
+    risk_bench.reconcile()
+    with risk_bench.running():
+        orders = Follower(risk_bench.reader("orders"))
+        orders.until(is_state(TradingStateCode.ACTIVE))
+
+        def rule_after(*market: "tuple[Record, int | None]", quantity: int) -> Reason:
+            for record, origin_ns in market:
+                risk_bench.write("market_data", record, origin_ns=origin_ns)
+            return orders.decision(risk_bench.write("signals", intent(quantity))).rule
+
+        gap = Gap(channel=Channel.ALL, from_ns=1)
+        assert rule_after((quote(), 0), quantity=1) is Reason.QUOTE_MISSING
+        assert rule_after((quote(), None), quantity=2) is Reason.NONE
+        assert rule_after((gap, None), (quote(), 0), quantity=3) is Reason.GAP_UNREPAIRED
+        assert rule_after((quote(), None), quantity=4) is Reason.NONE
+    assert risk_bench.replay().difference == ""
 
 
 def test_how_long_a_position_is_unprotected_is_counted_anew_when_the_clock_went_back(risk_bench: RiskBench) -> None:

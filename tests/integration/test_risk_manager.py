@@ -73,7 +73,7 @@ async def test_it_judges_by_the_shipped_limits_and_a_replay_agrees(settings: Set
     orders = await asyncio.to_thread(open_reader, settings, "orders")
     decisions = []
     for quantity in (10, 2_000):
-        writers["market_data"].append(quote(ts_event_ns=SESSION_NS), ts_ns=time.time_ns())
+        _quote(writers["market_data"])
         # One that expires is judged even if it was written before the service had started.
         wish = intent(quantity, expires_ns=time.time_ns() + 60 * E9)
         seq = writers["signals"].append(wish, ts_ns=time.time_ns())
@@ -105,7 +105,7 @@ async def test_at_a_stop_it_outlasts_an_execution_engine_that_cancels_its_entrie
     frame = Frame(name="risk-manager", settings=settings)
     service = asyncio.create_task(risk_manager.run(frame))
     orders = await asyncio.to_thread(open_reader, settings, "orders")
-    writers["market_data"].append(quote(ts_event_ns=SESSION_NS), ts_ns=time.time_ns())
+    _quote(writers["market_data"])
     seq = writers["signals"].append(intent(10, expires_ns=time.time_ns() + 60 * E9), ts_ns=time.time_ns())
     entry = await asyncio.wait_for(_decision(orders, seq), PATIENCE_S)
     _tell(executions, entry, OrderStatus.NEW)
@@ -122,6 +122,11 @@ async def test_at_a_stop_it_outlasts_an_execution_engine_that_cancels_its_entrie
     engine.cancel()
     for writer in writers.values():
         writer.close()
+
+
+def _quote(market_data: JournalWriter) -> None:
+    now_ns = time.time_ns()
+    market_data.append(quote(ts_event_ns=SESSION_NS), ts_ns=now_ns, origin_ns=now_ns)
 
 
 async def _beat(executions: JournalWriter) -> None:

@@ -11,7 +11,10 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class Market:
-    """What is known of the market after some records; a gap in quotes lasts until the next quote."""
+    """What is known of the market after some records; a gap in quotes lasts until the next quote.
+
+    A quote without an origin was brought by history, to fill a gap: it tells nothing of how things stand now.
+    """
 
     quotes: dict[str, Quote] = field(default_factory=dict)
     halted: set[str] = field(default_factory=set)
@@ -21,6 +24,8 @@ class Market:
     def apply(self, record: object) -> None:
         """Take one record."""
         if isinstance(record, Quote):
+            if not record.origin_ns:
+                return
             self.quotes[record.symbol] = record
             self.gaps.discard(record.symbol)
         elif isinstance(record, TradingStatus):

@@ -26,6 +26,7 @@ fn day_after(event_s: i64, receipt_s: i64) -> i64 {
     };
     let header = Header {
         ts_ns: receipt_s * E9,
+        origin_ns: receipt_s * E9,
         ..Header::default()
     };
     judge.apply_market(&header, any(&quote));

@@ -77,6 +77,10 @@ impl Judge {
         if self.is_venue_time || !is_ahead(event_ns, header.ts_ns) {
             self.venue_ns = self.venue_ns.max(event_ns);
         }
+        if header.origin_ns == 0 && matches!(record, AnyRecord::Quote(_)) {
+            // History brought it, to fill a gap: how things stand now it does not tell.
+            return;
+        }
         self.gate.apply_market(record, header.ts_ns);
     }
 
