@@ -1,14 +1,27 @@
 """A clean stop of execution-engine: no entry stays, and what entries had filled is protected before it ends."""
 
 import asyncio
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from execution_desk import Desk, engine_of
+from execution_desk import E9, Desk, engine_of
 from holdfast import clock
-from holdfast._native import TradingStateCode
+from holdfast._native import (
+    JournalName,
+    JournalWriter,
+    OrderEvent,
+    OrderEventKind,
+    OrderStatus,
+    Side,
+    TradingStateCode,
+)
+from holdfast.execution.ending import answered
+from holdfast.execution.ledger import Ledger
 from holdfast.journals import open_latch
 from holdfast.settings import Settings
+from patience import PATIENCE_S
 from scripted_venue import ScriptedVenue
 
 # As long as risk-manager gathers fills before it places a stop.
@@ -45,6 +58,43 @@ async def test_what_a_canceled_entry_had_filled_is_protected_before_the_service_
     stop = await protecting
     assert "accepted" in desk.kinds(stop)
     assert [order["status"] for order in scripted_venue.by_client_id(stop)] == ["new"]
+
+
+async def test_what_was_sent_is_answered_before_the_service_ends(
+    settings: Settings, desk: Desk, scripted_venue: ScriptedVenue
+) -> None:
+    async def answer() -> None:
+        await asyncio.sleep(SETTLE_S)
+        scripted_venue.answers_posts.set()
+
+    intervals = {"in_flight_interval_s": 60.0, "open_orders_interval_s": 60.0}
+    seldom = settings.services.execution_engine.model_copy(update=intervals)
+    services = settings.services.model_copy(update={"execution_engine": seldom})
+    async with engine_of(settings.model_copy(update={"services": services})):
+        entry = desk.decide(quantity_e9=4 * E9)
+        await desk.until(lambda: "accepted" in desk.kinds(entry))
+        await scripted_venue.fill(scripted_venue.by_client_id(entry)[0], 4, "100")
+        await desk.until(desk.fills)
+        scripted_venue.answers_posts.clear()
+        # Nothing but the answer tells of the order.
+        scripted_venue.is_mute = True
+        sale = desk.decide(side=Side.SELL, quantity_e9=4 * E9, is_reduction=1)
+        await desk.until(lambda: scripted_venue.by_client_id(sale))
+        answering = asyncio.create_task(answer())
+    await answering
+    assert desk.kinds(sale) == ["submitting", "accepted"]
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.execution.ending.WITHIN_S", 0.05)
+    with closing(JournalWriter(str(tmp_path), JournalName.EXECUTIONS, now_ns=1)) as writer:
+        ledger = Ledger(writer)
+        sent = OrderEvent(client_order_id="hf-1-1", kind=OrderEventKind.SUBMITTING, status=OrderStatus.SUBMITTING)
+        assert ledger.write(sent)
+        async with asyncio.timeout(PATIENCE_S):
+            await answered(ledger)
 
 
 async def test_no_entry_leaves_while_the_service_ends_whatever_the_trading_state_says(

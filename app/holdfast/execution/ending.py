@@ -1,10 +1,12 @@
-"""The end of execution-engine: what its orders opened gets its protective stops while somebody can still send them."""
+"""The end of execution-engine: what its orders opened gets its protective stops while somebody can still send them,
+and what it sent gets its answer.
+"""
 
 import asyncio
 from collections.abc import Iterable
 
 from holdfast import clock
-from holdfast._native import Side
+from holdfast._native import OrderStatus, Side
 from holdfast.execution.gate import Gate
 from holdfast.execution.ledger import Ledger
 from holdfast.execution.sender import is_entry
@@ -41,6 +43,16 @@ async def protected(ledger: Ledger, gate: Gate, symbols: Iterable[str]) -> None:
     while lacking := unprotected(ledger, symbols):
         if clock.monotonic_s() >= deadline_s or not gate.are_stops_placed(clock.now_ns()):
             log.warning("stopped_with_unprotected_positions", symbols=lacking)
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+async def answered(ledger: Ledger) -> None:
+    """Wait a short time for the answers to what was sent: what has none is asked for by the next start."""
+    deadline_s = clock.monotonic_s() + WITHIN_S
+    while waiting := [o.client_order_id for o in ledger.orders.open_orders() if o.status is OrderStatus.SUBMITTING]:
+        if clock.monotonic_s() >= deadline_s:
+            log.warning("stopped_with_unanswered_requests", client_order_ids=waiting)
             return
         await asyncio.sleep(LOOK_S)
 

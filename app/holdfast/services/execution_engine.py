@@ -25,7 +25,7 @@ from holdfast._native import (
 )
 from holdfast.errors import BadInput, RetryLater
 from holdfast.execution.access import credentials, trading_origin
-from holdfast.execution.ending import protected, symbols_opened
+from holdfast.execution.ending import answered, protected, symbols_opened
 from holdfast.execution.fence import Fence, open_fence
 from holdfast.execution.figures import Figures
 from holdfast.execution.gate import NEEDED_JOURNALS, Gate
@@ -129,17 +129,21 @@ class Engine:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then cancel the entry orders, since nobody would watch them, and what is queued.
 
-        What they had filled gets its protective stops before the end, if risk-manager is there to place them.
+        What they had filled gets its protective stops before the end, if risk-manager is there to place them; then
+        nothing leaves any more, and what has left is answered.
 
         Raises: whatever breaks the state; the process must end then.
         """
-        works = (self.fence.keep(), self.stream.run(self), self._beat(), self._reconcile(), self._follow())
+        works = (self.fence.keep(), self.stream.run(self), self._beat(), self._reconcile())
         loops = [self.sender.tasks.create_task(work) for work in works]
+        following = self.sender.tasks.create_task(self._follow())
         await stopping.wait()
         self.gate.is_stopping = True
         opened = symbols_opened(self.ledger, clock.now_ns())
         await self._cancel_at_stop()
         await protected(self.ledger, self.gate, opened)
+        following.cancel()
+        await answered(self.ledger)
         self._write_consumed()
         self.stream.close()
         for loop in loops:
