@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.errors import OperatingError
 from holdfast.store.embedded import EmbeddedPostgres
+from patience import PATIENCE_S
 
 
 def test_a_process_that_outlives_its_server_is_told_as_the_reason_and_then_in_nobodys_way() -> None:
@@ -27,7 +28,7 @@ def test_a_process_that_outlives_its_server_is_told_as_the_reason_and_then_in_no
             os.kill(left, signal.SIGKILL)
             connection.close()
             # Readable once it ended.
-            select.select([ended], [], [])
+            select.select([ended], [], [], PATIENCE_S)
             os.close(ended)
         server.start()
         with psycopg.connect(server.dsn()) as again:

@@ -50,9 +50,10 @@ async def protected(ledger: Ledger, gate: Gate, symbols: Iterable[str]) -> None:
 async def answered(ledger: Ledger) -> None:
     """Wait a short time for the answers to what was sent: what has none is asked for by the next start."""
     deadline_s = clock.monotonic_s() + WITHIN_S
-    while waiting := [o.client_order_id for o in ledger.orders.open_orders() if o.status is OrderStatus.SUBMITTING]:
+    while sent := [order for order in ledger.orders.open_orders() if order.status is OrderStatus.SUBMITTING]:
         if clock.monotonic_s() >= deadline_s:
-            log.warning("stopped_with_unanswered_requests", client_order_ids=waiting)
+            client_order_ids = [order.client_order_id for order in sent]
+            log.warning("stopped_with_unanswered_requests", client_order_ids=client_order_ids)
             return
         await asyncio.sleep(LOOK_S)
 
